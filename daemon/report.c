@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The counters as log lines. */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "log.h"
+
+void report_counters(const hyperderp_relay *relay)
+{
+    static const char *const kinds[HYPERDERP_PACKET_KINDS] = {"data", "disco"};
+    hyperderp_counters c = {.size = sizeof(c)};
+    char drops[512];
+    int at = 0;
+
+    hyperderp_relay_counters(relay, &c);
+    for (unsigned reason = 0; reason < HYPERDERP_DROP_REASONS; reason++)
+        for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)
+            at += snprintf(drops + at, sizeof(drops) - (size_t)at, " drop_%s_%s=%" PRIu64,
+                           hyperderp_drop_reason_name((hyperderp_drop_reason)reason), kinds[kind],
+                           c.drops[reason][kind]);
+
+#define U(name) #name "=%" PRIu64 " "
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: packets_received=%" PRIu64 " packets_delivered=%" PRIu64 "%s",
+              c.packets_received, c.packets_delivered, drops);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: " U(recv_bytes) U(send_bytes) U(xfer_drops) U(send_drops) U(send_errors)
+                  U(recv_enobufs) U(frame_pool_hits) U(frame_pool_misses) U(loop_turns)
+                      U(stale_completions) "control_drops=%" PRIu64,
+              c.recv_bytes, c.send_bytes, c.xfer_drops, c.send_drops, c.send_errors, c.recv_enobufs,
+              c.frame_pool_hits, c.frame_pool_misses, c.loop_turns, c.stale_completions,
+              c.control_drops);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: " U(accepts) U(accept_errors) U(slab_exhausts) U(handshakes_ok)
+                  U(handshakes_denied) U(handshakes_failed) U(handshakes_timed_out) U(http_requests)
+                      U(protocol_errors) U(unknown_frames) U(pings) U(pongs) U(keepalives)
+                          U(peer_gone_frames) "duplicate_connections=%" PRIu64,
+              c.accepts, c.accept_errors, c.slab_exhausts, c.handshakes_ok, c.handshakes_denied,
+              c.handshakes_failed, c.handshakes_timed_out, c.http_requests, c.protocol_errors,
+              c.unknown_frames, c.pings, c.pongs, c.keepalives, c.peer_gone_frames,
+              c.duplicate_connections);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: " U(connections) U(peers_active) U(home_clients)
+                  U(queued_bytes) "workers=%" PRIu64,
+              c.connections, c.peers_active, c.home_clients, c.queued_bytes, c.workers);
+#undef U
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the relay has done, in the log. */
+#ifndef DAEMON_REPORT_H
+#define DAEMON_REPORT_H
+
+#include <hyperderp/relay.h>
+
+/* Logs all counters as name=value, a few lines. */
+void report_counters(const hyperderp_relay *relay);
+
+#endif

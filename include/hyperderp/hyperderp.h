@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file hyperderp.h
+ * The whole public API of libhyperderp: an embeddable DERP relay.
+ */
+#ifndef HYPERDERP_H
+#define HYPERDERP_H
+
+#include <hyperderp/key.h>
+#include <hyperderp/relay.h>
+#include <hyperderp/version.h>
+
+#endif

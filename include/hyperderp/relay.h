@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file relay.h
+ * A DERP relay inside your program.
+ *
+ * Life of a relay: hyperderp_relay_new(), hyperderp_relay_add_listener() for each address,
+ * hyperderp_relay_start(), later hyperderp_relay_drain() and hyperderp_relay_free().
+ *
+ * Threads: functions are safe to call from any thread unless their comment says otherwise; creating,
+ * starting, draining and freeing one relay must not overlap each other. The library has no globals,
+ * installs no signal handlers, prints nothing, and creates only the threads that
+ * hyperderp_relay_start() announces.
+ *
+ * Callbacks run on the worker threads and must not block: a worker that waits serves nobody. They
+ * may call hyperderp_admission_answer(), hyperderp_relay_counters() and the functions of key.h, and
+ * nothing else of this library.
+ */
+#ifndef HYPERDERP_RELAY_H
+#define HYPERDERP_RELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <hyperderp/key.h>
+#include <hyperderp/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A relay: its listeners, workers, peers and counters. Opaque. */
+typedef struct hyperderp_relay hyperderp_relay;
+
+/** A question to admit() that has not been answered yet. Opaque; see hyperderp_admission_answer(). */
+typedef struct hyperderp_admission hyperderp_admission;
+
+/** How a relay talks to the kernel. */
+typedef enum hyperderp_engine {
+    HYPERDERP_ENGINE_AUTO = 0,     /**< io_uring where it works, else epoll; the log says which */
+    HYPERDERP_ENGINE_IO_URING = 1, /**< io_uring (Linux 6.1 or newer), or an error */
+    HYPERDERP_ENGINE_EPOLL = 2     /**< epoll, on any Linux */
+} hyperderp_engine;
+
+/** How much a log line matters, most first. */
+typedef enum hyperderp_log_level {
+    HYPERDERP_LOG_ERROR = 0, /**< something failed that an operator must see to */
+    HYPERDERP_LOG_WARN = 1,  /**< the relay goes on, with less than was asked for */
+    HYPERDERP_LOG_INFO = 2,  /**< start, stop, and what was chosen */
+    HYPERDERP_LOG_DEBUG = 3  /**< each connection that comes and goes */
+} hyperderp_log_level;
+
+/** An answer to the question whether a client may join. */
+typedef enum hyperderp_verdict {
+    HYPERDERP_ALLOW = 0, /**< let the client in */
+    HYPERDERP_DENY = 1,  /**< close its connection */
+    HYPERDERP_LATER = 2  /**< hyperderp_admission_answer() will tell, from any thread */
+} hyperderp_verdict;
+
+/** A client that has proved that it holds its key. Valid during the callback it is given to. */
+typedef struct hyperderp_client_info {
+    size_t size;          /**< bytes of this struct in the running library */
+    hyperderp_key key;    /**< its node key */
+    const char *address;  /**< "192.0.2.1:4242" or "[2001:db8::1]:4242", as the kernel gave it */
+    const char *app_name; /**< what it calls itself, "" when it does not; printable */
+    bool can_ack_pings;   /**< it answers Ping frames of the relay */
+    bool is_prober;       /**< it is a monitoring client */
+} hyperderp_client_info;
+
+/** Settings of a relay. Set up by hyperderp_relay_options_init(), then changed where needed. */
+typedef struct hyperderp_relay_options {
+    size_t
+        size; /**< bytes of this struct in the header you compiled with; set by the initialiser */
+
+    hyperderp_private_key private_key; /**< the relay's identity; all zero: a new one is made */
+    unsigned workers;        /**< threads that move packets, 0: one per usable core; at most 128 */
+    hyperderp_engine engine; /**< HYPERDERP_ENGINE_AUTO by default */
+
+    /** @name Limits. Zero means the default, which is given behind each. */
+    /**@{*/
+    unsigned max_connections;      /**< as many as the limit of open files leaves room for */
+    unsigned queue_frames;         /**< packets waiting for one destination; 1024 */
+    size_t queue_bytes;            /**< bytes waiting for one destination; 1 MiB */
+    size_t memory_bytes;           /**< bytes waiting in the whole relay; 256 MiB */
+    unsigned handshake_timeout_ms; /**< from accept to the end of the handshake; 10,000 */
+    unsigned
+        keepalive_ms; /**< between two KeepAlive frames, up to a tenth more at random; 60,000 */
+    unsigned
+        write_timeout_ms; /**< a destination that takes nothing for so long is closed; 15,000 */
+    /**@}*/
+
+    /** Passed to each callback as it is. */
+    void *user;
+
+    /**
+     * Decides whether a client may join; NULL lets everyone in. `ticket` is needed only for the
+     * answer HYPERDERP_LATER: it then belongs to the callee until hyperderp_admission_answer().
+     */
+    hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
+                               hyperderp_admission *ticket);
+
+    /** A key has its first connection (up), or lost its last one (not up). May be NULL. */
+    void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
+
+    /**
+     * Takes a line of the log: printable text without a line feed, valid during the call. May be
+     * NULL. Also called by the thread that is inside another function of this library.
+     */
+    void (*log)(void *user, hyperderp_log_level level, const char *line);
+
+    /** Lines above this level are not made at all; HYPERDERP_LOG_INFO by default. */
+    hyperderp_log_level log_level;
+} hyperderp_relay_options;
+
+/** Settings of a listener. Set up by hyperderp_listener_options_init(). */
+typedef struct hyperderp_listener_options {
+    size_t
+        size; /**< bytes of this struct in the header you compiled with; set by the initialiser */
+
+    /**
+     * Where to listen: "HOST:PORT", "[IPV6]:PORT", or ":PORT" for every IPv6 and IPv4 address. HOST
+     * is a numeric address or a name that resolves to one. Port 0 lets the kernel choose; see
+     * hyperderp_relay_listener_address(). NULL when `fd` is given.
+     */
+    const char *address;
+
+    /** A listening stream socket of yours instead of `address`, or -1. Owned by the relay once
+     * hyperderp_relay_add_listener() has returned 0; its O_NONBLOCK flag is changed. */
+    int fd;
+
+    int backlog; /**< connections the kernel holds until they are accepted, 0: 4096 */
+} hyperderp_listener_options;
+
+/** Why a packet was not delivered. */
+typedef enum hyperderp_drop_reason {
+    HYPERDERP_DROP_UNKNOWN_PEER = 0, /**< no peer of that key is connected */
+    HYPERDERP_DROP_QUEUE_FULL = 1,   /**< the destination is slow: the oldest waiting packet went */
+    HYPERDERP_DROP_GONE = 2,         /**< the destination left while the packet waited */
+    HYPERDERP_DROP_WRITE_ERROR = 3,  /**< the destination's connection broke or timed out */
+    HYPERDERP_DROP_MEMORY = 4        /**< memory_bytes is used up, or the system has no memory */
+} hyperderp_drop_reason;
+/** Number of drop reasons in this header. */
+#define HYPERDERP_DROP_REASONS 5
+
+/** What kind of packet it was. */
+typedef enum hyperderp_packet_kind {
+    HYPERDERP_PACKET_DATA = 0, /**< anything that is not disco */
+    HYPERDERP_PACKET_DISCO = 1 /**< path discovery */
+} hyperderp_packet_kind;
+/** Number of packet kinds in this header. */
+#define HYPERDERP_PACKET_KINDS 2
+
+/**
+ * Counters since the relay was made, and a few gauges of this moment. Every figure is read without
+ * stopping a worker: figures of one call may be some packets apart from each other while traffic
+ * flows, and are exact at rest. Then packets_received = packets_delivered + the sum of drops.
+ */
+typedef struct hyperderp_counters {
+    size_t size; /**< bytes of this struct in your header; set it before the call */
+
+    uint64_t recv_bytes;        /**< bytes read from clients */
+    uint64_t send_bytes;        /**< bytes the kernel took for clients */
+    uint64_t packets_received;  /**< whole SendPacket frames */
+    uint64_t packets_delivered; /**< packets the kernel took whole for their destination */
+    uint64_t drops[HYPERDERP_DROP_REASONS]
+                  [HYPERDERP_PACKET_KINDS]; /**< packets, by reason and kind */
+    uint64_t xfer_drops;    /**< queue drops whose sender is on another worker than the receiver */
+    uint64_t send_drops;    /**< all other queue drops */
+    uint64_t send_errors;   /**< connections that broke or timed out while being written */
+    uint64_t recv_enobufs;  /**< reads that had to wait for a free receive chunk */
+    uint64_t slab_exhausts; /**< connections refused as connections or their memory were used up */
+    uint64_t frame_pool_hits;   /**< waiting frames that found a buffer in the pool */
+    uint64_t frame_pool_misses; /**< waiting frames whose buffer was allocated anew */
+    uint64_t accepts;           /**< connections accepted */
+    uint64_t accept_errors;     /**< accept calls that failed (out of file descriptors, for one) */
+    uint64_t handshakes_ok;     /**< clients that joined */
+    uint64_t handshakes_denied; /**< clients that admit() denied */
+    uint64_t handshakes_failed; /**< connections that broke the protocol before joining */
+    uint64_t handshakes_timed_out; /**< connections closed at the handshake's deadline */
+    uint64_t http_requests;    /**< requests answered by a page or an error instead of an upgrade */
+    uint64_t protocol_errors;  /**< joined clients closed for a frame that breaks the rules */
+    uint64_t unknown_frames;   /**< frames skipped, as this version does not handle their type */
+    uint64_t pings;            /**< Ping frames received */
+    uint64_t pongs;            /**< Pong frames queued */
+    uint64_t keepalives;       /**< KeepAlive frames queued */
+    uint64_t peer_gone_frames; /**< PeerGone frames queued */
+    uint64_t control_drops;    /**< frames of the relay's own that found their queue full */
+    uint64_t duplicate_connections; /**< connections that found their key connected already */
+    uint64_t stale_completions;     /**< completions of the kernel for a connection already gone */
+    uint64_t loop_turns;            /**< turns of all workers' loops */
+
+    uint64_t connections;  /**< gauge: open connections, in whatever state */
+    uint64_t peers_active; /**< gauge: keys with at least one connection */
+    uint64_t
+        home_clients; /**< gauge: connections that named this relay their home (NotePreferred) */
+    uint64_t queued_bytes; /**< gauge: bytes of frames that wait or are only half received */
+    uint64_t workers;      /**< gauge: workers */
+} hyperderp_counters;
+
+/**
+ * Fills options with the defaults. Call it through the macro hyperderp_relay_options_init().
+ *
+ * @param options  the struct.
+ * @param size     its size as the caller was compiled.
+ */
+HYPERDERP_API void hyperderp_relay_options_init_sized(hyperderp_relay_options *options,
+                                                      size_t size);
+/** Fills relay options with the defaults. */
+#define hyperderp_relay_options_init(options)                                                      \
+    hyperderp_relay_options_init_sized((options), sizeof(hyperderp_relay_options))
+
+/** Fills listener options with the defaults. Call it through hyperderp_listener_options_init(). */
+HYPERDERP_API void hyperderp_listener_options_init_sized(hyperderp_listener_options *options,
+                                                         size_t size);
+/** Fills listener options with the defaults. */
+#define hyperderp_listener_options_init(options)                                                   \
+    hyperderp_listener_options_init_sized((options), sizeof(hyperderp_listener_options))
+
+/**
+ * Makes a relay. It opens no socket and starts no thread yet.
+ *
+ * @param out      receives the relay, which the caller frees; NULL on error.
+ * @param options  settings, copied; NULL for the defaults.
+ * @return 0; -EINVAL for a value out of range; -ENOMEM; -EIO without random bytes; -ENOSYS when
+ *         options ask for io_uring and the kernel lacks or forbids it (options->log got the reason).
+ */
+HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
+                                      const hyperderp_relay_options *options);
+
+/**
+ * Opens a listener. Its clients speak HTTP and DERP in the clear.
+ *
+ * @param relay    a relay that has not been started.
+ * @param options  the address or the socket; copied.
+ * @return the listener's number, 0 for the first; -EINVAL for an address or socket of the wrong
+ *         form; -EBUSY after the start; -ENOSPC when there are 64 already; -ENOENT for a name that
+ *         does not resolve; or the -errno of socket(), bind() or listen(), such as -EADDRINUSE,
+ *         -EACCES. options.log of the relay gets a line that says what failed and on what address.
+ */
+HYPERDERP_API int hyperderp_relay_add_listener(hyperderp_relay *relay,
+                                               const hyperderp_listener_options *options);
+
+/**
+ * Tells the address a listener is bound to, with the port that the kernel chose.
+ *
+ * @param relay     the relay.
+ * @param listener  the number that hyperderp_relay_add_listener() returned.
+ * @param text      receives "192.0.2.1:3340" or "[::]:443", with a NUL.
+ * @param room      bytes there; 64 are always enough.
+ * @return 0; -EINVAL for a number that is not a listener's; -ENOSPC when the text does not fit.
+ */
+HYPERDERP_API int hyperderp_relay_listener_address(const hyperderp_relay *relay, int listener,
+                                                   char *text, size_t room);
+
+/**
+ * Starts the workers, each a thread of its own with all signals blocked, and returns. From now on
+ * the listeners accept.
+ *
+ * @return 0; -EINVAL without a listener; -EBUSY when the relay was started before; -ENOMEM or
+ *         -EAGAIN when a thread or its memory cannot be had: then no worker is left running.
+ */
+HYPERDERP_API int hyperderp_relay_start(hyperderp_relay *relay);
+
+/**
+ * Starts all workers but one, runs that one on the calling thread, and returns when the relay has
+ * been drained or stopped.
+ *
+ * @return as hyperderp_relay_start(); 0 after a drain or a stop by another thread.
+ */
+HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
+
+/**
+ * Stops accepting, tells each client with a Restarting frame that it shall come back, sends what is
+ * queued, closes each connection, and waits until that is done. May be called again after
+ * -ETIMEDOUT to wait longer: the drain goes on meanwhile.
+ *
+ * @param relay       a running relay.
+ * @param timeout_ms  how long to wait; 0 only begins the drain, or asks whether it is done.
+ * @return 0 when no connection is left; -ETIMEDOUT while some are; -EINVAL when it is not running.
+ */
+HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms);
+
+/**
+ * Closes every connection at once, ends the workers and waits for them; hyperderp_relay_run()
+ * returns. A relay that was not started, or was stopped before, is left as it is. The counters can
+ * still be read afterwards, and are exact. Not from a callback.
+ */
+HYPERDERP_API void hyperderp_relay_stop(hyperderp_relay *relay);
+
+/**
+ * Stops the relay if it runs and frees it with all it owns. NULL is allowed. No other thread may be
+ * inside a function of this relay, and tickets of admit() must have been answered. Not from a callback.
+ */
+HYPERDERP_API void hyperderp_relay_free(hyperderp_relay *relay);
+
+/**
+ * Answers an admit() callback that said HYPERDERP_LATER. Each ticket must be answered exactly once,
+ * also when its client has left meanwhile, and before its relay is freed.
+ *
+ * @param ticket   the ticket; invalid after the call.
+ * @param verdict  HYPERDERP_ALLOW; anything else denies.
+ */
+HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
+                                              hyperderp_verdict verdict);
+
+/** Tells the relay's public key, by which clients know it. */
+HYPERDERP_API void hyperderp_relay_public_key(const hyperderp_relay *relay, hyperderp_key *out);
+
+/** Tells the engine in use: HYPERDERP_ENGINE_IO_URING or HYPERDERP_ENGINE_EPOLL, never AUTO. */
+HYPERDERP_API hyperderp_engine hyperderp_relay_engine(const hyperderp_relay *relay);
+
+/**
+ * Reads the counters. Costs some hundred loads and holds up nobody.
+ *
+ * @param relay  the relay.
+ * @param out    its `size` is set by the caller; receives as much of the struct as that allows.
+ */
+HYPERDERP_API void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *out);
+
+/** Names a drop reason, "queue_full" for example; "unknown" for a value out of range. Static text. */
+HYPERDERP_API const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason);
+
+/** Names an engine, "io_uring" for example; "unknown" for a value out of range. Static text. */
+HYPERDERP_API const char *hyperderp_engine_name(hyperderp_engine engine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

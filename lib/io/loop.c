@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The part of the loop that does not depend on the engine. */
+#include "io/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int io_loop_base_init(struct io_loop *loop, const struct io_engine_ops *ops, unsigned chunks,
+                      void (*give_back)(struct io_chunk_pool *, struct io_chunk *))
+{
+    loop->ops = ops;
+    atomic_init(&loop->woken, false);
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->wake_fd < 0)
+        return -errno;
+    int error = io_chunk_pool_init(&loop->pool, chunks, give_back);
+    if (error) {
+        close(loop->wake_fd);
+        loop->wake_fd = -1;
+    }
+    return error;
+}
+
+void io_loop_base_destroy(struct io_loop *loop)
+{
+    io_chunk_pool_destroy(&loop->pool);
+    if (loop->wake_fd >= 0)
+        close(loop->wake_fd);
+}
+
+void io_loop_woken(struct io_loop *loop)
+{
+    uint64_t count;
+    /* Read first, then clear: a wake that comes in between only costs a turn for nothing, while the
+     * other order would lose it. */
+    while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
+    atomic_store_explicit(&loop->woken, false, memory_order_seq_cst);
+}
+
+void io_set_nonblocking(int fd, bool on)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
+}
+
+int io_loop_new(struct io_loop **out, enum io_engine engine, unsigned chunks)
+{
+    return engine == IO_ENGINE_URING ? io_uring_loop_new(out, chunks)
+                                     : io_epoll_loop_new(out, chunks);
+}
+
+void io_loop_free(struct io_loop *loop)
+{
+    if (loop)
+        loop->ops->destroy(loop);
+}
+
+int io_loop_attach(struct io_loop *loop)
+{
+    return loop->ops->attach(loop);
+}
+
+int io_accept(struct io_loop *loop, int fd, io_token token)
+{
+    return loop->ops->accept(loop, fd, token);
+}
+
+int io_recv(struct io_loop *loop, int fd, io_token token, bool stream)
+{
+    return loop->ops->recv(loop, fd, token, stream);
+}
+
+int io_cancel(struct io_loop *loop, int fd, io_token token)
+{
+    return loop->ops->cancel(loop, fd, token);
+}
+
+int io_send(struct io_loop *loop, int fd, const struct msghdr *message, io_token token)
+{
+    return loop->ops->send(loop, fd, message, token);
+}
+
+int io_await_writable(struct io_loop *loop, int fd, io_token token)
+{
+    return loop->ops->await_writable(loop, fd, token);
+}
+
+int io_poll(struct io_loop *loop, struct io_event *events, int max, int64_t timeout_ns)
+{
+    return loop->ops->poll(loop, events, max, timeout_ns);
+}
+
+void io_wake(struct io_loop *loop)
+{
+    if (atomic_exchange_explicit(&loop->woken, true, memory_order_seq_cst))
+        return;
+    uint64_t one = 1;
+    while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
+unsigned io_free_chunks(const struct io_loop *loop)
+{
+    return loop->pool.free;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One completion interface over two engines, io_uring and epoll. Operations are started with a token;
+ * io_poll() later hands out events that carry it. Knows sockets and bytes, nothing of DERP.
+ *
+ * Threads: a loop belongs to the thread that called io_loop_attach(); only io_wake() may be called
+ * from others.
+ *
+ * Sends never wait: they take what the socket has room for at once. Who gets less than it gave calls
+ * io_await_writable() and sends again. So no buffer is ever held by the kernel for a slow receiver.
+ */
+#ifndef IO_LOOP_H
+#define IO_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "io/chunk.h"
+
+enum io_engine { IO_ENGINE_URING = 1, IO_ENGINE_EPOLL = 2 };
+
+enum io_op {
+    IO_OP_ACCEPT = 1,
+    IO_OP_RECV,
+    IO_OP_SEND,
+    IO_OP_WRITABLE,
+    IO_OP_INTERNAL, /* the engines' own; never handed out */
+};
+
+/*
+ * Names an operation and whom it is for: op, slot of the object, generation of the slot. A completion
+ * that comes after its slot has gone to somebody else is told by its generation.
+ */
+typedef uint64_t io_token;
+
+#define IO_TOKEN_GENERATIONS (1u << 24)
+
+static inline io_token io_token_make(enum io_op op, uint32_t slot, uint32_t generation)
+{
+    return (uint64_t)op << 56 | (uint64_t)(generation % IO_TOKEN_GENERATIONS) << 32 | slot;
+}
+
+static inline enum io_op io_token_op(io_token token)
+{
+    return (enum io_op)(token >> 56);
+}
+
+static inline uint32_t io_token_generation(io_token token)
+{
+    return (uint32_t)(token >> 32) % IO_TOKEN_GENERATIONS;
+}
+
+static inline uint32_t io_token_slot(io_token token)
+{
+    return (uint32_t)token;
+}
+
+struct io_event {
+    io_token token;
+    int result; /* ACCEPT: the new socket; RECV, SEND: bytes; WRITABLE: 0; or -errno */
+    bool more;  /* the operation goes on and will give further events */
+    struct io_chunk
+        *chunk; /* RECV with result > 0: holds the bytes; the taker owns one reference */
+};
+
+struct io_loop;
+
+/* Makes a loop with chunks receive chunks, at most 32,768 (a power of two). 0, -ENOMEM, -EMFILE, or
+ * -ENOSYS and the like when the kernel lacks or forbids what the engine needs. */
+int io_loop_new(struct io_loop **out, enum io_engine engine, unsigned chunks);
+void io_loop_free(struct io_loop *loop);
+
+/* Binds the loop to the calling thread. Once, before anything else but io_wake(). 0 or -errno. */
+int io_loop_attach(struct io_loop *loop);
+
+/* Accepts connections from a listening socket until an event says more = false. 0 or -EAGAIN (the
+ * engine is full: try again in the next turn). The engine sets the O_NONBLOCK flag as it needs it. */
+int io_accept(struct io_loop *loop, int fd, io_token token);
+
+/*
+ * Reads from a socket into chunks: once, or as a stream of events until one has more = false (end of
+ * stream, an error, or -ENOBUFS when no chunk was free; also for reasons of the kernel's own). 0 or
+ * -EAGAIN.
+ */
+int io_recv(struct io_loop *loop, int fd, io_token token, bool stream);
+
+/* Ends an io_recv() or io_accept(). Returns 0 when no further event will come, -EINPROGRESS when one
+ * with more = false still will. Events already fetched may carry the token in either case. */
+int io_cancel(struct io_loop *loop, int fd, io_token token);
+
+/*
+ * Sends what the socket has room for. Returns the bytes taken, -errno, -EINPROGRESS when a SEND event
+ * will tell (the message and its buffers must stay until then), or -EBUSY when the engine is full:
+ * try again in the next turn. An event or a return of -EAGAIN means that there was no room.
+ */
+int io_send(struct io_loop *loop, int fd, const struct msghdr *message, io_token token);
+
+/* Gives one WRITABLE event when the socket has room again, or is broken. 0 or -EAGAIN. */
+int io_await_writable(struct io_loop *loop, int fd, io_token token);
+
+/* Waits until there is an event, io_wake() was called or timeout_ns have passed (negative: no limit),
+ * and fetches up to max events. Returns their number, or -errno when the loop itself is broken. */
+int io_poll(struct io_loop *loop, struct io_event *events, int max, int64_t timeout_ns);
+
+/* Makes io_poll() return soon. Any thread. */
+void io_wake(struct io_loop *loop);
+
+/* Chunks that can be read into at this moment. */
+unsigned io_free_chunks(const struct io_loop *loop);
+
+#endif

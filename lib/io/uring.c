@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The io_uring engine: multishot accept and receive, a provided-buffer ring, one submission per turn.
+ * Needs Linux 6.1 (IORING_SETUP_DEFER_TASKRUN); liburing 2.3 suffices.
+ */
+#include "io/engine.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SQ_ENTRIES   1024
+#define CQ_ENTRIES   8192
+#define BUFFER_GROUP 0
+
+#define TOKEN_WAKE   ((uint64_t)IO_OP_INTERNAL << 56 | 1)
+#define TOKEN_CANCEL ((uint64_t)IO_OP_INTERNAL << 56 | 2)
+
+struct uring_loop {
+    struct io_loop base;
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffers; /* shared with the kernel, which takes from its head */
+    size_t buffers_size;
+    bool wake_armed;
+};
+
+static struct uring_loop *uring(struct io_loop *loop)
+{
+    return (struct uring_loop *)loop;
+}
+
+static void uring_give_back(struct io_chunk_pool *pool, struct io_chunk *chunk)
+{
+    struct uring_loop *u = (struct uring_loop *)((char *)pool - offsetof(struct io_loop, pool));
+    int mask = io_uring_buf_ring_mask(pool->count);
+
+    io_uring_buf_ring_add(u->buffers, chunk->data, IO_CHUNK_SIZE, chunk->id, mask, 0);
+    io_uring_buf_ring_advance(u->buffers, 1);
+}
+
+/* NULL when the submission queue is full and the kernel takes nothing from it at this moment. */
+static struct io_uring_sqe *uring_sqe(struct uring_loop *u)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+    if (sqe)
+        return sqe;
+    io_uring_submit(&u->ring);
+    return io_uring_get_sqe(&u->ring);
+}
+
+static int uring_buffers_init(struct uring_loop *u)
+{
+    unsigned count = u->base.pool.count;
+
+    u->buffers_size = count * sizeof(struct io_uring_buf);
+    u->buffers =
+        mmap(NULL, u->buffers_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (u->buffers == MAP_FAILED) {
+        u->buffers = NULL;
+        return -ENOMEM;
+    }
+    struct io_uring_buf_reg reg = {
+        .ring_addr = (uint64_t)(uintptr_t)u->buffers, .ring_entries = count, .bgid = BUFFER_GROUP};
+    int error = io_uring_register_buf_ring(&u->ring, &reg, 0);
+    if (error)
+        return error;
+    io_uring_buf_ring_init(u->buffers);
+    for (unsigned i = 0; i < count; i++)
+        io_uring_buf_ring_add(u->buffers, u->base.pool.chunks[i].data, IO_CHUNK_SIZE,
+                              (unsigned short)i, io_uring_buf_ring_mask(count), (int)i);
+    io_uring_buf_ring_advance(u->buffers, (int)count);
+    return 0;
+}
+
+static int uring_arm_wake(struct uring_loop *u)
+{
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (!sqe)
+        return -EAGAIN;
+    io_uring_prep_poll_multishot(sqe, u->base.wake_fd, POLLIN);
+    io_uring_sqe_set_data64(sqe, TOKEN_WAKE);
+    u->wake_armed = true;
+    return 0;
+}
+
+/* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
+static int enable_rings(struct uring_loop *u)
+{
+    return (int)syscall(__NR_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
+                        0);
+}
+
+static int uring_attach(struct io_loop *loop)
+{
+    struct uring_loop *u = uring(loop);
+    /* IORING_SETUP_SINGLE_ISSUER: who enables the ring is who may use it. */
+    if (enable_rings(u) != 0)
+        return -errno;
+    return uring_arm_wake(u);
+}
+
+static void uring_destroy(struct io_loop *loop)
+{
+    struct uring_loop *u = uring(loop);
+    io_uring_queue_exit(&u->ring);
+    if (u->buffers)
+        munmap(u->buffers, u->buffers_size);
+    io_loop_base_destroy(loop);
+    free(u);
+}
+
+static int uring_accept(struct io_loop *loop, int fd, io_token token)
+{
+    struct io_uring_sqe *sqe = uring_sqe(uring(loop));
+    if (!sqe)
+        return -EAGAIN;
+    /* With O_NONBLOCK the kernel would answer -EAGAIN instead of waiting. */
+    io_set_nonblocking(fd, false);
+    io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+static int uring_recv(struct io_loop *loop, int fd, io_token token, bool stream)
+{
+    struct io_uring_sqe *sqe = uring_sqe(uring(loop));
+    if (!sqe)
+        return -EAGAIN;
+    if (stream)
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUFFER_GROUP;
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+static int uring_cancel(struct io_loop *loop, int fd, io_token token)
+{
+    struct io_uring_sqe *sqe = uring_sqe(uring(loop));
+    (void)fd;
+    if (!sqe)
+        return -EAGAIN;
+    io_uring_prep_cancel64(sqe, token, 0);
+    io_uring_sqe_set_data64(sqe, TOKEN_CANCEL);
+    return -EINPROGRESS;
+}
+
+static int uring_send(struct io_loop *loop, int fd, const struct msghdr *message, io_token token)
+{
+    struct io_uring_sqe *sqe = uring_sqe(uring(loop));
+    if (!sqe)
+        return -EBUSY;
+    /* MSG_DONTWAIT: completes while it is submitted, with what there is room for. */
+    if (message->msg_iovlen == 1)
+        io_uring_prep_send(sqe, fd, message->msg_iov[0].iov_base, message->msg_iov[0].iov_len,
+                           MSG_DONTWAIT | MSG_NOSIGNAL);
+    else
+        io_uring_prep_sendmsg(sqe, fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    io_uring_sqe_set_data64(sqe, token);
+    return -EINPROGRESS;
+}
+
+static int uring_await_writable(struct io_loop *loop, int fd, io_token token)
+{
+    struct io_uring_sqe *sqe = uring_sqe(uring(loop));
+    if (!sqe)
+        return -EAGAIN;
+    io_uring_prep_poll_add(sqe, fd, POLLOUT);
+    io_uring_sqe_set_data64(sqe, token);
+    return 0;
+}
+
+/* Turns a completion into an event. Returns false for the engine's own. */
+static bool uring_event(struct uring_loop *u, const struct io_uring_cqe *cqe,
+                        struct io_event *event)
+{
+    struct io_chunk *chunk = NULL;
+
+    if (cqe->user_data == TOKEN_WAKE) {
+        io_loop_woken(&u->base);
+        u->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        return false;
+    }
+    if (cqe->user_data == TOKEN_CANCEL)
+        return false;
+    if (cqe->flags & IORING_CQE_F_BUFFER) {
+        chunk = &u->base.pool.chunks[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
+        chunk->refs = 1;
+        u->base.pool.free--;
+        if (cqe->res <= 0) {
+            io_chunk_unref(chunk);
+            chunk = NULL;
+        }
+    }
+    *event = (struct io_event){.token = cqe->user_data,
+                               .result = cqe->res,
+                               .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
+                               .chunk = chunk};
+    if (io_token_op(cqe->user_data) == IO_OP_WRITABLE && event->result > 0)
+        event->result = 0;
+    return true;
+}
+
+static int uring_enter(struct uring_loop *u, int64_t timeout_ns)
+{
+    unsigned ready = io_uring_cq_ready(&u->ring);
+    struct io_uring_cqe *cqe;
+    int result;
+
+    if (ready > 0 && io_uring_sq_ready(&u->ring) == 0)
+        return 0;
+    if (ready > 0 || timeout_ns == 0) {
+        result = io_uring_submit_and_get_events(&u->ring);
+    } else if (timeout_ns < 0) {
+        result = io_uring_submit_and_wait(&u->ring, 1);
+    } else {
+        struct __kernel_timespec ts = {.tv_sec = timeout_ns / 1000000000,
+                                       .tv_nsec = timeout_ns % 1000000000};
+        result = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
+    }
+    /* ETIME: nothing happened. EINTR: a signal. EAGAIN, EBUSY, ENOMEM: the kernel is short of something
+     * and has kept the submissions that it could not take; the next turn tries again. */
+    if (result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
+        result == -EBUSY || result == -ENOMEM)
+        return 0;
+    return result;
+}
+
+static int uring_poll(struct io_loop *loop, struct io_event *events, int max, int64_t timeout_ns)
+{
+    struct uring_loop *u = uring(loop);
+    struct io_uring_cqe *cqe;
+    unsigned head, seen = 0;
+    int count = 0;
+
+    if (!u->wake_armed && uring_arm_wake(u) != 0)
+        timeout_ns = 0;
+    int error = uring_enter(u, timeout_ns);
+    if (error)
+        return error;
+    io_uring_for_each_cqe(&u->ring, head, cqe)
+    {
+        if (count == max)
+            break;
+        count += uring_event(u, cqe, &events[count]);
+        seen++;
+    }
+    io_uring_cq_advance(&u->ring, seen);
+    return count;
+}
+
+static const struct io_engine_ops uring_ops = {
+    .destroy = uring_destroy,
+    .attach = uring_attach,
+    .accept = uring_accept,
+    .recv = uring_recv,
+    .cancel = uring_cancel,
+    .send = uring_send,
+    .await_writable = uring_await_writable,
+    .poll = uring_poll,
+};
+
+int io_uring_loop_new(struct io_loop **out, unsigned chunks)
+{
+    struct uring_loop *u = calloc(1, sizeof(*u));
+    if (!u)
+        return -ENOMEM;
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .cq_entries = CQ_ENTRIES};
+    int error = io_uring_queue_init_params(SQ_ENTRIES, &u->ring, &params);
+    if (error) {
+        free(u);
+        return error;
+    }
+    error = io_loop_base_init(&u->base, &uring_ops, chunks, uring_give_back);
+    if (error) {
+        io_uring_queue_exit(&u->ring);
+        free(u);
+        return error;
+    }
+    error = uring_buffers_init(u);
+    if (error) {
+        uring_destroy(&u->base);
+        return error;
+    }
+    *out = &u->base;
+    return 0;
+}

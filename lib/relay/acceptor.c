@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Placement. One worker accepts from a listener and hands each connection to the least loaded worker: SO_REUSEPORT
+ * would leave that to a hash, and cannot work on a socket that the embedder brings.
+ */
+#include "relay/acceptor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "relay/conn.h"
+#include "relay/worker.h"
+
+/* How long to wait when accepting fails, for want of file descriptors usually. The backlog holds the others. */
+#define RETRY_NS 100000000
+
+struct adoption {
+    struct message message; /* first */
+    int fd;
+};
+
+static bool accepts_from(const struct worker *worker, unsigned listener)
+{
+    return listener % worker->relay->worker_count == worker->index;
+}
+
+static void arm(struct worker *worker)
+{
+    struct hyperderp_relay *relay = worker->relay;
+
+    for (unsigned i = 0; i < relay->listener_count; i++) {
+        if (!accepts_from(worker, i) || relay->listeners[i].fd < 0 || worker->listening & 1ull << i)
+            continue;
+        if (io_accept(worker->loop, relay->listeners[i].fd, io_token_make(IO_OP_ACCEPT, i, 0)) == 0)
+            worker->listening |= 1ull << i;
+        else
+            timer_set(&worker->timers, &worker->accept_retry, worker->now + RETRY_NS);
+    }
+}
+
+static void retry(struct timer *timer)
+{
+    arm((struct worker *)((char *)timer - offsetof(struct worker, accept_retry)));
+}
+
+void acceptor_start(struct worker *worker)
+{
+    worker->accept_retry.fire = retry;
+    arm(worker);
+}
+
+/* Begins behind the last choice, so that equals take turns. */
+static struct worker *least_loaded(struct worker *worker)
+{
+    struct hyperderp_relay *relay = worker->relay;
+    struct worker *best = NULL;
+    unsigned best_load = 0, best_at = 0;
+
+    for (unsigned i = 0; i < relay->worker_count; i++) {
+        unsigned at = (worker->place + i) % relay->worker_count;
+        unsigned load = atomic_load_explicit(&relay->workers[at]->load, memory_order_relaxed);
+        if (!best || load < best_load) {
+            best = relay->workers[at];
+            best_load = load;
+            best_at = at;
+        }
+    }
+    worker->place = best_at + 1;
+    return best;
+}
+
+static void refuse(struct worker *worker, int fd)
+{
+    counters_add(worker->counters, COUNTER_slab_exhausts, 1);
+    atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
+    close(fd);
+}
+
+static void adopt(struct worker *worker, struct message *message)
+{
+    struct adoption *adoption = (struct adoption *)message;
+
+    if (worker->phase >= RELAY_DRAINING) {
+        atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+        refuse(worker, adoption->fd);
+    } else {
+        conn_adopt(worker, adoption->fd);
+    }
+    free(adoption);
+}
+
+static void place(struct worker *worker, int fd)
+{
+    struct worker *chosen = least_loaded(worker);
+
+    if (chosen == worker) {
+        atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
+        conn_adopt(worker, fd);
+        return;
+    }
+    struct adoption *adoption = calloc(1, sizeof(*adoption));
+    if (!adoption) {
+        refuse(worker, fd);
+        return;
+    }
+    adoption->message.deliver = adopt;
+    adoption->fd = fd;
+    atomic_fetch_add_explicit(&chosen->load, 1, memory_order_relaxed);
+    if (worker_post(chosen, &adoption->message))
+        return;
+    atomic_fetch_sub_explicit(&chosen->load, 1, memory_order_relaxed);
+    free(adoption);
+    refuse(worker, fd);
+}
+
+static void accepted(struct worker *worker, int fd)
+{
+    struct hyperderp_relay *relay = worker->relay;
+    unsigned before = atomic_fetch_add_explicit(&relay->connections, 1, memory_order_relaxed);
+
+    counters_add(worker->counters, COUNTER_accepts, 1);
+    if (before >= relay->max_connections || worker->phase >= RELAY_DRAINING)
+        refuse(worker, fd);
+    else
+        place(worker, fd);
+}
+
+void acceptor_event(struct worker *worker, const struct io_event *event)
+{
+    unsigned listener = io_token_slot(event->token);
+
+    if (!event->more)
+        worker->listening &= ~(1ull << listener);
+    if (event->result >= 0) {
+        accepted(worker, event->result);
+        if (!event->more && worker->phase < RELAY_DRAINING)
+            arm(worker);
+    } else if (worker->phase < RELAY_DRAINING) {
+        counters_add(worker->counters, COUNTER_accept_errors, 1);
+        log_line(&worker->relay->log, HYPERDERP_LOG_WARN, "listener %s: accepting failed: %s",
+                 worker->relay->listeners[listener].address, strerror(-event->result));
+        timer_set(&worker->timers, &worker->accept_retry, worker->now + RETRY_NS);
+    }
+}
+
+void acceptor_stop(struct worker *worker)
+{
+    struct hyperderp_relay *relay = worker->relay;
+
+    timer_stop(&worker->timers, &worker->accept_retry);
+    for (unsigned i = 0; i < relay->listener_count; i++) {
+        struct listener *listener = &relay->listeners[i];
+        if (!accepts_from(worker, i) || listener->fd < 0)
+            continue;
+        if (worker->listening & 1ull << i)
+            (void)io_cancel(worker->loop, listener->fd, io_token_make(IO_OP_ACCEPT, i, 0));
+        listener_close(listener);
+    }
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Tickets: a question on its way out and back. */
+#include "relay/admission.h"
+
+#include <stdlib.h>
+
+#include "relay/handshake.h"
+#include "relay/listener.h"
+#include "relay/worker.h"
+
+struct hyperderp_admission {
+    struct message message; /* first: the answer travels as this */
+    struct worker *worker;
+    uint32_t slot, generation; /* of the conn, which may be gone when the answer comes */
+    hyperderp_verdict verdict;
+};
+
+static void answer_arrived(struct worker *worker, struct message *message)
+{
+    hyperderp_admission *ticket = (hyperderp_admission *)message;
+    struct conn *conn = slab_find(&worker->conns, ticket->slot, ticket->generation);
+
+    if (conn && conn->state == CONN_ADMISSION) {
+        handshake_decided(conn, ticket->verdict);
+        conn_arm(conn);
+    }
+    free(ticket);
+}
+
+void hyperderp_admission_answer(hyperderp_admission *ticket, hyperderp_verdict verdict)
+{
+    if (!ticket)
+        return;
+    ticket->verdict = verdict == HYPERDERP_ALLOW ? HYPERDERP_ALLOW : HYPERDERP_DENY;
+    if (!worker_post(ticket->worker, &ticket->message))
+        free(ticket); /* the worker has ended, and the client with it */
+}
+
+void admission_ask(struct conn *conn, const struct client_info *info)
+{
+    struct worker *worker = conn->worker;
+    struct hyperderp_relay *relay = worker->relay;
+    char address[LISTENER_ADDRESS_SIZE];
+
+    if (!relay->admit) {
+        handshake_decided(conn, HYPERDERP_ALLOW);
+        return;
+    }
+    hyperderp_admission *ticket = calloc(1, sizeof(*ticket));
+    if (!ticket) {
+        conn_close(conn, CONN_END_RESOURCES);
+        return;
+    }
+    ticket->message.deliver = answer_arrived;
+    ticket->worker = worker;
+    ticket->slot = conn->slot;
+    ticket->generation = conn->generation;
+
+    conn_format_address(conn, address);
+    hyperderp_client_info client = {.size = sizeof(client),
+                                    .key = conn->key,
+                                    .address = address,
+                                    .app_name = info->app_name,
+                                    .can_ack_pings = info->can_ack_pings,
+                                    .is_prober = info->is_prober};
+    hyperderp_verdict verdict = relay->admit(relay->user, &client, ticket);
+    if (verdict == HYPERDERP_LATER)
+        return; /* the ticket is the callee's, and may be gone already */
+    free(ticket);
+    handshake_decided(conn, verdict);
+}

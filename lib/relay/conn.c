@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Life of a connection: states, deadlines, receives, end. */
+#include "relay/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay/forward.h"
+#include "relay/frames.h"
+#include "relay/handshake.h"
+#include "relay/listener.h"
+#include "relay/sink.h"
+#include "relay/worker.h"
+#include "wire/key.h"
+
+/* How long a connection that is done may take to fetch its last bytes. */
+#define LINGER_NS 3000000000
+
+/* Restarting asks clients to come back after a random time up to this, so that they do not all come at once,
+ * and to try for this long. */
+#define RECONNECT_WITHIN_MS 2000
+#define TRY_FOR_MS          5000
+
+#define BIT(state) (1u << (state))
+
+/* The states that may follow each. */
+static const unsigned allowed[] = {
+    [CONN_HTTP] = BIT(CONN_HELLO) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
+    [CONN_HELLO] = BIT(CONN_ADMISSION) | BIT(CONN_CLOSED),
+    [CONN_ADMISSION] = BIT(CONN_OPEN) | BIT(CONN_CLOSED),
+    [CONN_OPEN] = BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
+    [CONN_DRAINING] = BIT(CONN_CLOSED),
+    [CONN_CLOSED] = 0,
+};
+
+static const char *const end_text[] = {
+    [CONN_END_BY_PEER] = "closed by the client",
+    [CONN_END_PROTOCOL] = "broke the protocol",
+    [CONN_END_TIMEOUT] = "timed out",
+    [CONN_END_DENIED] = "denied",
+    [CONN_END_ANSWERED] = "answered",
+    [CONN_END_RESOURCES] = "out of memory",
+    [CONN_END_STOPPED] = "relay stopped",
+};
+
+void conn_set_state(struct conn *conn, enum conn_state state)
+{
+    if (!(allowed[conn->state] & BIT(state)))
+        abort(); /* a fault of ours: no input leads here */
+    conn->state = (uint8_t)state;
+}
+
+void conn_format_address(const struct conn *conn, char *out)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof(address);
+    (void)getpeername(conn->sink->fd, (struct sockaddr *)&address, &size);
+    listener_format_address((struct sockaddr *)&address, out);
+}
+
+static void log_conn(const struct conn *conn, const char *what)
+{
+    const struct log *log = &conn->worker->relay->log;
+    char address[LISTENER_ADDRESS_SIZE], key[KEY_SHORT_SIZE] = "";
+
+    if (!log_wants(log, HYPERDERP_LOG_DEBUG))
+        return;
+    conn_format_address(conn, address);
+    if (!hyperderp_key_is_zero(&conn->key))
+        key_format_short(&conn->key, key);
+    log_line(log, HYPERDERP_LOG_DEBUG, "client %s%s%s: %s", address, *key ? " " : "", key, what);
+}
+
+static void deadline_passed(struct timer *timer);
+
+void conn_adopt(struct worker *worker, int fd)
+{
+    struct conn *conn = calloc(1, sizeof(*conn));
+    struct sink *sink = conn ? sink_new(worker, fd) : NULL;
+
+    if (!sink || slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
+        counters_add(worker->counters, COUNTER_slab_exhausts, 1);
+        atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+        sink_unref(sink);
+        free(conn);
+        close(fd);
+        return;
+    }
+    conn->worker = worker;
+    conn->sink = sink;
+    conn->state = CONN_HTTP;
+    conn->gone_tokens = FORWARD_GONE_BURST;
+    conn->deadline.fire = deadline_passed;
+    timer_set(&worker->timers, &conn->deadline, worker->now + worker->relay->handshake_timeout_ns);
+    counters_add(worker->counters, COUNTER_connections, 1);
+    conn_arm(conn);
+}
+
+static io_token recv_token(const struct conn *conn)
+{
+    return io_token_make(IO_OP_RECV, conn->slot, conn->generation);
+}
+
+static void starve(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    conn->starved = true;
+    conn->next = NULL;
+    if (worker->starved_head)
+        worker->starved_tail->next = conn;
+    else
+        worker->starved_head = conn;
+    worker->starved_tail = conn;
+}
+
+void conn_arm(struct conn *conn)
+{
+    bool stream = conn->state == CONN_OPEN || conn->state == CONN_DRAINING;
+
+    if (conn->receiving || conn->starved || conn->state == CONN_ADMISSION ||
+        conn->state == CONN_CLOSED)
+        return;
+    if (io_recv(conn->worker->loop, conn->sink->fd, recv_token(conn), stream) == 0)
+        conn->receiving = true;
+    else
+        starve(conn);
+}
+
+/* Frees the conn at the end of the turn, as callers up the stack may still look at it. */
+static void bury(struct conn *conn)
+{
+    conn->next = conn->worker->dead;
+    conn->worker->dead = conn;
+}
+
+void conn_free(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    slab_remove(&worker->conns, conn->slot);
+    sink_unref(conn->sink);
+    free(conn);
+    counters_add(worker->counters, COUNTER_connections, (uint64_t)-1);
+    atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+}
+
+static void free_input(struct conn *conn)
+{
+    struct frame **frames[] = {&conn->partial, &conn->held, &conn->greeting};
+    for (unsigned i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+        if (*frames[i])
+            frame_free(&conn->worker->frames, *frames[i]);
+        *frames[i] = NULL;
+    }
+}
+
+static void count_end(const struct conn *conn, enum conn_end end)
+{
+    struct counters *counters = conn->worker->counters;
+
+    if (conn->state == CONN_OPEN) {
+        counters_add(counters, COUNTER_protocol_errors, end == CONN_END_PROTOCOL);
+        return;
+    }
+    if (conn->state == CONN_DRAINING)
+        return;
+    switch (end) {
+    case CONN_END_PROTOCOL:
+        counters_add(counters, COUNTER_handshakes_failed, 1);
+        break;
+    case CONN_END_TIMEOUT:
+        counters_add(counters, COUNTER_handshakes_timed_out, 1);
+        break;
+    case CONN_END_DENIED:
+        counters_add(counters, COUNTER_handshakes_denied, 1);
+        break;
+    case CONN_END_RESOURCES:
+        counters_add(counters, COUNTER_slab_exhausts, 1);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Takes the connection out of the route table; tells those that it has sent to if its key is gone. */
+static void leave(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    if (!conn->peer)
+        return;
+    if (conn->preferred)
+        counters_add(worker->counters, COUNTER_home_clients, (uint64_t)-1);
+    if (route_leave(&worker->relay->routes, conn->peer, conn->sink))
+        forward_peer_left(worker, conn->peer);
+    peer_unref(conn->peer);
+    conn->peer = NULL;
+}
+
+void conn_close(struct conn *conn, enum conn_end end)
+{
+    struct worker *worker = conn->worker;
+
+    if (conn->state == CONN_CLOSED)
+        return;
+    log_conn(conn, end_text[end]);
+    count_end(conn, end);
+    conn_set_state(conn, CONN_CLOSED);
+    timer_stop(&worker->timers, &conn->deadline);
+    leave(conn);
+    forward_forget(conn);
+    free_input(conn);
+    if (conn->receiving)
+        conn->receiving = io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) != 0;
+    sink_close(worker, conn->sink);
+    if (!conn->receiving && !conn->starved)
+        bury(conn);
+}
+
+void conn_finish(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    leave(conn);
+    free_input(conn);
+    conn_set_state(conn, CONN_DRAINING);
+    timer_set(&worker->timers, &conn->deadline, worker->now + LINGER_NS);
+    sink_finish(conn->sink);
+    conn_arm(conn);
+}
+
+void conn_restart(struct conn *conn)
+{
+    uint8_t frame[FRAME_RESTARTING_SIZE];
+
+    if (conn->state == CONN_DRAINING || conn->state == CONN_CLOSED)
+        return;
+    if (conn->state != CONN_OPEN) {
+        conn_close(conn, CONN_END_STOPPED);
+        return;
+    }
+    uint32_t after = (uint32_t)(worker_random(conn->worker) % RECONNECT_WITHIN_MS);
+    conn_send_control(conn, frame, frame_encode_restarting(frame, after, TRY_FOR_MS));
+    conn_finish(conn);
+}
+
+bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
+{
+    struct worker *worker = conn->worker;
+    struct frame *frame = frame_alloc(&worker->frames, size, FRAME_KIND_CONTROL, worker->index);
+    if (!frame) {
+        counters_add(worker->counters, COUNTER_control_drops, 1);
+        return false;
+    }
+    memcpy(frame->data, bytes, size);
+    sink_push(worker, conn->sink, frame);
+    return true;
+}
+
+static void set_keepalive(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    int64_t interval = worker->relay->keepalive_ns;
+    int64_t jitter = (int64_t)(worker_random(worker) % ((uint64_t)interval / 10 + 1));
+
+    timer_set(&worker->timers, &conn->deadline, worker->now + interval + jitter);
+}
+
+static void deadline_passed(struct timer *timer)
+{
+    struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, deadline));
+    uint8_t frame[FRAME_KEEP_ALIVE_SIZE];
+
+    if (conn->state == CONN_OPEN) {
+        conn_send_control(conn, frame, frame_encode_keep_alive(frame));
+        counters_add(conn->worker->counters, COUNTER_keepalives, 1);
+        set_keepalive(conn);
+    } else {
+        conn_close(conn, conn->state == CONN_DRAINING ? CONN_END_ANSWERED : CONN_END_TIMEOUT);
+    }
+}
+
+void conn_open(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    struct hyperderp_relay *relay = worker->relay;
+
+    /* ServerInfo first: whatever others send from now on comes behind it. */
+    sink_push(worker, conn->sink, conn->greeting);
+    conn->greeting = NULL;
+    int joined = route_join(&relay->routes, &conn->key, conn->sink, &conn->peer);
+    if (joined < 0) {
+        conn_close(conn, CONN_END_RESOURCES);
+        return;
+    }
+    conn_set_state(conn, CONN_OPEN);
+    set_keepalive(conn);
+    counters_add(worker->counters, COUNTER_handshakes_ok, 1);
+    log_conn(conn, joined == 0 ? "joined" : "joined; its key is connected already");
+    if (joined == 0) {
+        counters_add(worker->counters, COUNTER_peers_active, 1);
+        if (relay->peer_changed)
+            relay->peer_changed(relay->user, &conn->key, true);
+    } else {
+        counters_add(worker->counters, COUNTER_duplicate_connections, 1);
+    }
+}
+
+void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
+    while (len > 0) {
+        size_t used;
+        switch ((enum conn_state)conn->state) {
+        case CONN_HTTP:
+            used = handshake_http(conn, bytes, len);
+            break;
+        case CONN_HELLO:
+        case CONN_OPEN:
+            used = frames_read(conn, chunk, bytes, len);
+            break;
+        case CONN_ADMISSION:
+            used = handshake_hold(conn, bytes, len);
+            break;
+        default:
+            return; /* draining or closed: nobody wants it */
+        }
+        bytes += used;
+        len -= used;
+    }
+}
+
+void conn_received(struct conn *conn, const struct io_event *event)
+{
+    struct worker *worker = conn->worker;
+
+    conn->receiving = event->more;
+    if (conn->state == CONN_CLOSED) {
+        if (!conn->receiving && !conn->starved)
+            bury(conn);
+        return;
+    }
+    if (event->result == -ENOBUFS) {
+        counters_add(worker->counters, COUNTER_recv_enobufs, 1);
+        starve(conn);
+    } else if (event->result == -EAGAIN || event->result == -EINTR) {
+        conn_arm(conn);
+    } else if (event->result <= 0) {
+        conn_close(conn, conn->state == CONN_DRAINING ? CONN_END_ANSWERED : CONN_END_BY_PEER);
+    } else {
+        counters_add(worker->counters, COUNTER_recv_bytes, (uint64_t)event->result);
+        conn_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
+        conn_arm(conn);
+    }
+}

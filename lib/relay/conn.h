@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The receiving half of a connection: its state, its deadline, and the frame that is half received. Owned by one
+ * worker, touched by no other thread. Nothing in it blocks.
+ */
+#ifndef RELAY_CONN_H
+#define RELAY_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/chunk.h"
+#include "io/loop.h"
+#include "io/timer.h"
+#include "relay/frame_pool.h"
+#include "wire/frame.h"
+
+struct peer;
+struct sink;
+struct worker;
+
+enum conn_state {
+    CONN_HTTP,      /* reads the request; deadline: handshake */
+    CONN_HELLO,     /* has sent ServerKey, reads ClientInfo; deadline: handshake */
+    CONN_ADMISSION, /* reads nothing until admit() has answered; deadline: handshake */
+    CONN_OPEN,      /* passes packets; deadline: the next KeepAlive */
+    CONN_DRAINING,  /* sends what is queued, discards what comes; deadline: linger */
+    CONN_CLOSED,    /* waits for the last completion of its receive; none needed */
+};
+
+enum conn_end {
+    CONN_END_BY_PEER,   /* end of stream, or a reset */
+    CONN_END_PROTOCOL,  /* the peer broke the protocol */
+    CONN_END_TIMEOUT,   /* a deadline passed */
+    CONN_END_DENIED,    /* admit() said no */
+    CONN_END_ANSWERED,  /* an HTTP request got its page, or a drain its last frame */
+    CONN_END_RESOURCES, /* memory or file descriptors are used up */
+    CONN_END_STOPPED,   /* the relay stops */
+};
+
+/* Destinations that a connection has at hand. */
+#define CONN_DESTINATIONS 4
+
+struct destination {
+    struct peer *peer; /* a reference, or NULL */
+    struct sink *sink; /* a reference */
+};
+
+struct conn {
+    /* Fixed after creation. */
+    struct worker *worker;
+    struct sink *sink; /* a reference */
+    uint32_t slot, generation;
+
+    /* State. */
+    uint8_t state;  /* enum conn_state; changed by conn_set_state() alone */
+    bool receiving; /* the engine has a receive of it */
+    bool starved;   /* in the worker's list of those that wait for a chunk */
+    bool preferred; /* the client named this relay its home */
+    struct timer deadline;
+    struct conn *next; /* in the worker's list of starved or of dead ones */
+
+    /* Input. */
+    uint8_t header_len; /* bytes in header */
+    uint8_t header[FRAME_HEADER_SIZE];
+    uint32_t skip;          /* bytes still to be skipped of a frame that is not understood */
+    uint32_t filled;        /* bytes in partial */
+    struct frame *partial;  /* the request head or frame that is half received */
+    struct frame *held;     /* bytes that came while admit() was asked */
+    struct frame *greeting; /* ServerInfo, until the client is let in */
+
+    /* From the handshake on. */
+    hyperderp_key key;
+    struct peer *peer; /* a reference, from CONN_OPEN on */
+    struct destination destinations[CONN_DESTINATIONS];
+
+    /* Limit on PeerGone "not here": tokens, and when they were last counted. */
+    uint8_t gone_tokens;
+    int64_t gone_counted;
+};
+
+/* Takes a new socket in. On failure the socket is closed. */
+void conn_adopt(struct worker *worker, int fd);
+
+/* Deals with a RECV event; a stale one has been sorted out before. */
+void conn_received(struct conn *conn, const struct io_event *event);
+
+/* Feeds bytes that lie in a chunk (or, with chunk NULL, elsewhere) to the connection. */
+void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
+
+/* The one place where a state changes. */
+void conn_set_state(struct conn *conn, enum conn_state state);
+
+/* Ends a connection. The conn stays valid until the end of the turn. */
+void conn_close(struct conn *conn, enum conn_end end);
+
+/* Stops taking input, sends what is queued, then closes. */
+void conn_finish(struct conn *conn);
+
+/* Lets the client in: from admission to open. */
+void conn_open(struct conn *conn);
+
+/* The relay drains: sends Restarting and finishes. */
+void conn_restart(struct conn *conn);
+
+/* Arms the receive that the state asks for, if there is none. */
+void conn_arm(struct conn *conn);
+
+/* Queues a frame of the relay's own. Without memory it is dropped and counted. Returns false then. */
+bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size);
+
+/* Frees a closed connection for good. */
+void conn_free(struct conn *conn);
+
+/* Writes the client's address as the kernel knows it. */
+void conn_format_address(const struct conn *conn, char *out);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Reading the workers' figures. */
+#include "relay/counters.h"
+
+void counters_sum(hyperderp_counters *sum, const struct counters *counters)
+{
+#define X(name)                                                                                    \
+    sum->name += atomic_load_explicit(&counters->value[COUNTER_##name], memory_order_relaxed);
+    COUNTERS(X)
+#undef X
+    for (unsigned reason = 0; reason < HYPERDERP_DROP_REASONS; reason++)
+        for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)
+            sum->drops[reason][kind] +=
+                atomic_load_explicit(&counters->drops[reason][kind], memory_order_relaxed);
+}
+
+const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason)
+{
+    switch (reason) {
+    case HYPERDERP_DROP_UNKNOWN_PEER:
+        return "unknown_peer";
+    case HYPERDERP_DROP_QUEUE_FULL:
+        return "queue_full";
+    case HYPERDERP_DROP_GONE:
+        return "gone";
+    case HYPERDERP_DROP_WRITE_ERROR:
+        return "write_error";
+    case HYPERDERP_DROP_MEMORY:
+        return "memory";
+    }
+    return "unknown";
+}

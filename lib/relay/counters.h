@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The figures of one worker. Written by that worker alone, with plain relaxed stores; read by anyone.
+ * Gauges are differences that may wrap in one block: only their sum over all workers has a meaning.
+ */
+#ifndef RELAY_COUNTERS_H
+#define RELAY_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include <hyperderp/relay.h>
+
+/* Each is a field of hyperderp_counters, which says what it means. */
+#define COUNTERS(X)                                                                                \
+    X(recv_bytes)                                                                                  \
+    X(send_bytes)                                                                                  \
+    X(packets_received)                                                                            \
+    X(packets_delivered)                                                                           \
+    X(xfer_drops)                                                                                  \
+    X(send_drops)                                                                                  \
+    X(send_errors)                                                                                 \
+    X(recv_enobufs)                                                                                \
+    X(slab_exhausts)                                                                               \
+    X(frame_pool_hits)                                                                             \
+    X(frame_pool_misses)                                                                           \
+    X(accepts)                                                                                     \
+    X(accept_errors)                                                                               \
+    X(handshakes_ok)                                                                               \
+    X(handshakes_denied)                                                                           \
+    X(handshakes_failed)                                                                           \
+    X(handshakes_timed_out)                                                                        \
+    X(http_requests)                                                                               \
+    X(protocol_errors)                                                                             \
+    X(unknown_frames)                                                                              \
+    X(pings)                                                                                       \
+    X(pongs)                                                                                       \
+    X(keepalives)                                                                                  \
+    X(peer_gone_frames)                                                                            \
+    X(control_drops)                                                                               \
+    X(duplicate_connections)                                                                       \
+    X(stale_completions)                                                                           \
+    X(loop_turns)                                                                                  \
+    X(connections)                                                                                 \
+    X(peers_active)                                                                                \
+    X(home_clients)
+
+enum counter {
+#define X(name) COUNTER_##name,
+    COUNTERS(X)
+#undef X
+        COUNTER_COUNT
+};
+
+struct counters {
+    _Alignas(64) _Atomic uint64_t value[COUNTER_COUNT];
+    _Atomic uint64_t drops[HYPERDERP_DROP_REASONS][HYPERDERP_PACKET_KINDS];
+};
+
+/* No read-modify-write: there is one writer. */
+static inline void counter_bump(_Atomic uint64_t *counter, uint64_t by)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + by, memory_order_relaxed);
+}
+
+static inline void counters_add(struct counters *counters, enum counter which, uint64_t by)
+{
+    counter_bump(&counters->value[which], by);
+}
+
+static inline void counters_drop(struct counters *counters, hyperderp_drop_reason reason,
+                                 hyperderp_packet_kind kind)
+{
+    counter_bump(&counters->drops[reason][kind], 1);
+}
+
+/* Adds one worker's figures to a sum. */
+void counters_sum(hyperderp_counters *sum, const struct counters *counters);
+
+#endif

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sending: batches, short writes, waiting for room, failure. */
+#include "relay/drainer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/loop.h"
+#include "relay/sink.h"
+#include "relay/worker.h"
+#include "wire/frame.h"
+
+/* Batches that one drainer sends before others get their turn. */
+#define BATCHES_PER_TURN 4
+
+/* Idle drainers whose memory a worker keeps. */
+#define MAX_SPARE 64
+
+static void drainer_stalled(struct timer *timer);
+
+/* Notes a drainer for the end of this turn, or of the next one. */
+static void schedule(struct drainer *drainer)
+{
+    struct worker *worker = drainer->worker;
+    drainer->next = NULL;
+    if (worker->flush_head)
+        worker->flush_tail->next = drainer;
+    else
+        worker->flush_head = drainer;
+    worker->flush_tail = drainer;
+}
+
+struct drainer *drainer_new(struct worker *worker, struct sink *sink)
+{
+    struct drainer *drainer = worker->spare_drainers;
+
+    if (drainer) {
+        worker->spare_drainers = drainer->next;
+        worker->spare_drainer_count--;
+    } else {
+        drainer = calloc(1, sizeof(*drainer));
+        if (!drainer)
+            return NULL;
+        drainer->worker = worker;
+        drainer->stall.fire = drainer_stalled;
+    }
+    if (slab_add(&worker->drainers, drainer, &drainer->slot, &drainer->generation) != 0) {
+        free(drainer);
+        return NULL;
+    }
+    worker->drainer_count++;
+    sink_ref(sink);
+    drainer->sink = sink;
+    drainer->phase = DRAINER_STAGING;
+    schedule(drainer);
+    return drainer;
+}
+
+static void drainer_release(struct drainer *drainer)
+{
+    struct worker *worker = drainer->worker;
+
+    timer_stop(&worker->timers, &drainer->stall);
+    slab_remove(&worker->drainers, drainer->slot);
+    worker->drainer_count--;
+    sink_unref(drainer->sink);
+    drainer->sink = NULL;
+    if (worker->spare_drainer_count >= MAX_SPARE) {
+        free(drainer);
+        return;
+    }
+    drainer->next = worker->spare_drainers;
+    worker->spare_drainers = drainer;
+    worker->spare_drainer_count++;
+}
+
+void drainers_destroy(struct worker *worker)
+{
+    while (worker->spare_drainers) {
+        struct drainer *drainer = worker->spare_drainers;
+        worker->spare_drainers = drainer->next;
+        free(drainer);
+    }
+}
+
+static bool batch_full(const struct drainer *drainer)
+{
+    return drainer->pieces == DRAINER_PIECES || drainer->bytes >= DRAINER_BYTES;
+}
+
+static void add_piece(struct drainer *drainer, uint8_t *bytes, size_t size, struct io_chunk *chunk,
+                      struct frame *frame)
+{
+    drainer->iov[drainer->pieces] = (struct iovec){.iov_base = bytes, .iov_len = size};
+    drainer->piece[drainer->pieces] = (struct drainer_piece){.chunk = chunk, .frame = frame};
+    drainer->pieces++;
+    drainer->bytes += size;
+}
+
+bool drainer_add_frame(struct drainer *drainer, struct frame *frame)
+{
+    if (batch_full(drainer))
+        return false;
+    add_piece(drainer, frame->data + frame->sent, frame->size - frame->sent, NULL, frame);
+    drainer->packets += frame->kind != FRAME_KIND_CONTROL;
+    return true;
+}
+
+bool drainer_add_chunk(struct drainer *drainer, struct io_chunk *chunk, uint8_t *bytes, size_t size)
+{
+    if (drainer->bytes >= DRAINER_BYTES)
+        return false;
+    if (drainer->pieces > 0) {
+        struct iovec *last = &drainer->iov[drainer->pieces - 1];
+        /* Neighbours go out as one piece. */
+        if (drainer->piece[drainer->pieces - 1].chunk == chunk &&
+            (uint8_t *)last->iov_base + last->iov_len == bytes) {
+            last->iov_len += size;
+            drainer->bytes += size;
+            drainer->packets++;
+            return true;
+        }
+        if (drainer->pieces == DRAINER_PIECES)
+            return false;
+    }
+    io_chunk_ref(chunk);
+    add_piece(drainer, bytes, size, chunk, NULL);
+    drainer->packets++;
+    return true;
+}
+
+static void clear_batch(struct drainer *drainer)
+{
+    drainer->pieces = 0;
+    drainer->packets = 0;
+    drainer->bytes = 0;
+}
+
+/* All of the batch is with the kernel. */
+static void batch_done(struct drainer *drainer)
+{
+    struct worker *worker = drainer->worker;
+
+    for (unsigned i = 0; i < drainer->pieces; i++) {
+        if (drainer->piece[i].chunk)
+            io_chunk_unref(drainer->piece[i].chunk);
+        else
+            frame_free(&worker->frames, drainer->piece[i].frame);
+    }
+    counters_add(worker->counters, COUNTER_packets_delivered, drainer->packets);
+    clear_batch(drainer);
+}
+
+/* The size of the frame at bytes: whole frames of our own making, so that their header can be believed. */
+static size_t frame_size_at(const uint8_t *bytes)
+{
+    struct frame_header header;
+    (void)frame_header_decode(bytes, FRAME_HEADER_SIZE, &header);
+    return FRAME_HEADER_SIZE + (size_t)header.length;
+}
+
+static enum frame_kind frame_kind_at(const uint8_t *bytes, size_t size)
+{
+    return packet_is_disco(bytes + FRAME_PACKET_OVERHEAD, size - FRAME_PACKET_OVERHEAD)
+               ? FRAME_KIND_DISCO
+               : FRAME_KIND_DATA;
+}
+
+/*
+ * Copies the frames of a piece that the kernel has not taken, so that the chunk is free again: a slow receiver
+ * never holds receive buffers. sent is what it has taken of the piece. Returns false when there is no
+ * memory for a frame that is half sent: then the stream cannot go on.
+ */
+static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
+                            struct frame_list *rest)
+{
+    struct worker *worker = drainer->worker;
+    uint8_t *at = drainer->iov[i].iov_base;
+    uint8_t *end = at + drainer->iov[i].iov_len;
+    bool intact = true;
+
+    while (at < end) {
+        size_t size = frame_size_at(at);
+        if (sent >= size) {
+            sent -= size;
+            at += size;
+            counters_add(worker->counters, COUNTER_packets_delivered, 1);
+            continue;
+        }
+        enum frame_kind kind = frame_kind_at(at, size);
+        struct frame *frame = frame_alloc(&worker->frames, size, kind, worker->index);
+        if (frame) {
+            memcpy(frame->data, at, size);
+            frame->sent = (uint32_t)sent;
+            frame_list_push(rest, frame);
+        } else {
+            sink_count_drop(worker, drainer->sink, worker->index, kind, HYPERDERP_DROP_MEMORY);
+            intact = intact && sent == 0;
+        }
+        sent = 0;
+        at += size;
+    }
+    io_chunk_unref(drainer->piece[i].chunk);
+    return intact;
+}
+
+static void keep_frame_rest(struct drainer *drainer, struct frame *frame, size_t sent,
+                            struct frame_list *rest)
+{
+    struct worker *worker = drainer->worker;
+
+    frame->sent += (uint32_t)sent;
+    if (frame->sent < frame->size) {
+        frame_list_push(rest, frame);
+        return;
+    }
+    counters_add(worker->counters, COUNTER_packets_delivered, frame->kind != FRAME_KIND_CONTROL);
+    frame_free(&worker->frames, frame);
+}
+
+/* Takes the batch apart after a short send: what is whole with the kernel is done, the rest goes into a
+ * list, in order. Returns false when the stream cannot go on. */
+static bool keep_rest(struct drainer *drainer, size_t sent, struct frame_list *rest)
+{
+    bool intact = true;
+
+    for (unsigned i = 0; i < drainer->pieces; i++) {
+        size_t len = drainer->iov[i].iov_len;
+        size_t of_piece = sent < len ? sent : len;
+        if (drainer->piece[i].chunk)
+            intact = keep_chunk_rest(drainer, i, of_piece, rest) && intact;
+        else
+            keep_frame_rest(drainer, drainer->piece[i].frame, of_piece, rest);
+        sent -= of_piece;
+    }
+    clear_batch(drainer);
+    return intact;
+}
+
+/* Needs the sink's lock. Ends draining and gives the frames that are left to the caller. */
+static void let_go(struct drainer *drainer, struct frame_list *left)
+{
+    struct sink *sink = drainer->sink;
+
+    if (sink->partial)
+        frame_list_push(left, sink->partial);
+    sink->partial = NULL;
+    outq_purge(&sink->queue, left);
+    sink->drainer = NULL;
+    atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
+    if (sink->closed)
+        close(sink->fd);
+}
+
+static void fail(struct drainer *drainer, struct frame_list *rest)
+{
+    struct worker *worker = drainer->worker;
+    struct sink *sink = drainer->sink;
+
+    pthread_mutex_lock(&sink->lock);
+    bool closed = sink->closed;
+    sink->broken = true;
+    if (!closed)
+        shutdown(sink->fd, SHUT_RDWR); /* the conn sees the end of its stream, and closes */
+    let_go(drainer, rest);
+    pthread_mutex_unlock(&sink->lock);
+    counters_add(worker->counters, COUNTER_send_errors, !closed);
+    sink_drop(worker, sink, rest, closed ? HYPERDERP_DROP_GONE : HYPERDERP_DROP_WRITE_ERROR);
+    drainer_release(drainer);
+}
+
+static void await_room(struct drainer *drainer)
+{
+    struct worker *worker = drainer->worker;
+    io_token token = io_token_make(IO_OP_WRITABLE, drainer->slot, drainer->generation);
+
+    if (io_await_writable(worker->loop, drainer->sink->fd, token) == 0) {
+        drainer->phase = DRAINER_WAITING;
+    } else {
+        drainer->phase = DRAINER_UNARMED;
+        schedule(drainer);
+    }
+    if (!timer_is_set(&drainer->stall))
+        timer_set(&worker->timers, &drainer->stall, worker->now + worker->relay->write_timeout_ns);
+}
+
+/* Nothing has been taken for too long. Shutting down ends the wait, and drainer_writable() sees the rest. */
+static void drainer_stalled(struct timer *timer)
+{
+    struct drainer *drainer = (struct drainer *)((char *)timer - offsetof(struct drainer, stall));
+    struct sink *sink = drainer->sink;
+
+    counters_add(drainer->worker->counters, COUNTER_send_errors, 1);
+    pthread_mutex_lock(&sink->lock);
+    sink->broken = true;
+    shutdown(sink->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&sink->lock);
+}
+
+/* Loads the next batch: the half-sent frame first, then from the queue. */
+static void load(struct drainer *drainer, struct frame_list *batch)
+{
+    struct sink *sink = drainer->sink;
+    struct frame *frame;
+
+    if (sink->partial)
+        (void)drainer_add_frame(drainer, sink->partial);
+    sink->partial = NULL;
+    while ((frame = frame_list_pop(batch)))
+        (void)drainer_add_frame(drainer, frame);
+    drainer->phase = DRAINER_LOADED;
+}
+
+/*
+ * What comes after a send. rest is what it left over; full tells that the socket had no more room. Returns
+ * true when another batch is loaded; otherwise the drainer waits or is gone.
+ */
+static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
+{
+    struct worker *worker = drainer->worker;
+    struct sink *sink = drainer->sink;
+    struct frame_list dropped = {0}, batch = {0};
+
+    if (rest->head && rest->head->sent > 0)
+        sink->partial = frame_list_pop(rest);
+    pthread_mutex_lock(&sink->lock);
+    outq_push_front(&sink->queue, &worker->relay->queue_limits, rest, &dropped);
+    if (sink->closed || sink->broken) {
+        bool closed = sink->closed;
+        struct frame_list left = {0};
+        let_go(drainer, &left);
+        pthread_mutex_unlock(&sink->lock);
+        sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
+        sink_drop(worker, sink, &left, closed ? HYPERDERP_DROP_GONE : HYPERDERP_DROP_WRITE_ERROR);
+        drainer_release(drainer);
+        return false;
+    }
+    bool idle = !full && !sink->partial && outq_is_empty(&sink->queue);
+    if (idle) {
+        sink->drainer = NULL;
+        atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
+        if (sink->finish)
+            shutdown(sink->fd, SHUT_WR);
+    } else if (!full) {
+        /* One less than fits: the half-sent frame goes first. */
+        outq_pop(&sink->queue, DRAINER_PIECES - 1, DRAINER_BYTES, &batch);
+    }
+    pthread_mutex_unlock(&sink->lock);
+    sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
+    if (idle)
+        drainer_release(drainer);
+    else if (full)
+        await_room(drainer);
+    else
+        load(drainer, &batch);
+    return !idle && !full;
+}
+
+/* Deals with the result of a send. Returns as go_on(). */
+static bool settle(struct drainer *drainer, int result)
+{
+    struct worker *worker = drainer->worker;
+    struct frame_list rest = {0};
+
+    if (result == -EAGAIN || result == -EINTR || result == -ENOBUFS || result == -ENOMEM)
+        result = 0;
+    if (result < 0) {
+        (void)keep_rest(drainer, 0, &rest);
+        fail(drainer, &rest);
+        return false;
+    }
+    counters_add(worker->counters, COUNTER_send_bytes, (uint64_t)result);
+    if (result > 0)
+        timer_stop(&worker->timers, &drainer->stall);
+    if ((size_t)result == drainer->bytes) {
+        batch_done(drainer);
+        return go_on(drainer, &rest, false);
+    }
+    if (!keep_rest(drainer, (size_t)result, &rest)) {
+        fail(drainer, &rest);
+        return false;
+    }
+    return go_on(drainer, &rest, true);
+}
+
+static void send_batches(struct drainer *drainer)
+{
+    struct worker *worker = drainer->worker;
+    io_token token = io_token_make(IO_OP_SEND, drainer->slot, drainer->generation);
+
+    for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
+        drainer->message = (struct msghdr){.msg_iov = drainer->iov, .msg_iovlen = drainer->pieces};
+        int result = io_send(worker->loop, drainer->sink->fd, &drainer->message, token);
+        if (result == -EBUSY)
+            break;
+        drainer->phase = DRAINER_SENDING;
+        if (result == -EINPROGRESS || !settle(drainer, result))
+            return;
+    }
+    drainer->phase = DRAINER_LOADED;
+    schedule(drainer);
+}
+
+void drainers_flush(struct worker *worker)
+{
+    struct drainer *drainer = worker->flush_head;
+
+    worker->flush_head = NULL; /* what is scheduled from here on is for the next turn */
+    while (drainer) {
+        struct drainer *next = drainer->next;
+        if (drainer->phase == DRAINER_UNARMED)
+            await_room(drainer);
+        else
+            send_batches(drainer);
+        drainer = next;
+    }
+}
+
+void drainer_sent(struct drainer *drainer, int result)
+{
+    if (settle(drainer, result))
+        send_batches(drainer);
+}
+
+void drainer_writable(struct drainer *drainer)
+{
+    struct frame_list rest = {0};
+    if (go_on(drainer, &rest, false))
+        send_batches(drainer);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Forwarding of packets. */
+#include "relay/forward.h"
+
+#include <string.h>
+
+#include "relay/sink.h"
+#include "relay/worker.h"
+#include "wire/key.h"
+
+static void forget(struct destination *destination)
+{
+    peer_unref(destination->peer);
+    sink_unref(destination->sink);
+    *destination = (struct destination){0};
+}
+
+void forward_forget(struct conn *conn)
+{
+    for (unsigned i = 0; i < CONN_DESTINATIONS; i++)
+        forget(&conn->destinations[i]);
+}
+
+/*
+ * The sink that receives for a key, or NULL. In steady state the connection has it at hand, with references,
+ * and only has to see that the peer has not changed to another connection since.
+ */
+static struct sink *find_destination(struct conn *conn, const uint8_t *key)
+{
+    struct destination *at_hand = &conn->destinations[key[0] % CONN_DESTINATIONS];
+    struct worker *worker = conn->worker;
+    hyperderp_key wanted;
+
+    if (at_hand->peer && key_same(&at_hand->peer->key, key) &&
+        atomic_load_explicit(&at_hand->peer->active, memory_order_acquire) == at_hand->sink)
+        return at_hand->sink;
+    memcpy(wanted.bytes, key, sizeof(wanted.bytes));
+    struct sink *sink;
+    struct peer *peer = route_find(&worker->relay->routes, &wanted, &sink);
+    if (!peer)
+        return NULL;
+    peer_note_recipient(conn->peer, peer, sink);
+    forget(at_hand);
+    *at_hand = (struct destination){.peer = peer, .sink = sink};
+    return sink;
+}
+
+static void send_peer_gone(struct worker *worker, struct sink *sink, const hyperderp_key *peer,
+                           enum peer_gone_reason reason)
+{
+    struct frame *frame =
+        frame_alloc(&worker->frames, FRAME_PEER_GONE_SIZE, FRAME_KIND_CONTROL, worker->index);
+    if (!frame) {
+        counters_add(worker->counters, COUNTER_control_drops, 1);
+        return;
+    }
+    (void)frame_encode_peer_gone(frame->data, peer, reason);
+    counters_add(worker->counters, COUNTER_peer_gone_frames, 1);
+    sink_push(worker, sink, frame);
+}
+
+static bool take_gone_token(struct conn *conn)
+{
+    int64_t passed = (conn->worker->now - conn->gone_counted) / FORWARD_GONE_INTERVAL_NS;
+
+    if (conn->gone_tokens == FORWARD_GONE_BURST) {
+        conn->gone_counted = conn->worker->now;
+    } else if (passed > 0) {
+        int64_t tokens = conn->gone_tokens + passed;
+        conn->gone_tokens = tokens > FORWARD_GONE_BURST ? FORWARD_GONE_BURST : (uint8_t)tokens;
+        conn->gone_counted += passed * FORWARD_GONE_INTERVAL_NS;
+    }
+    if (conn->gone_tokens == 0)
+        return false;
+    conn->gone_tokens--;
+    return true;
+}
+
+/* Nobody of that key is here. The sender of a disco packet is told, as it means to find a path to the peer. */
+static void refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
+{
+    hyperderp_key peer;
+
+    counters_drop(conn->worker->counters, HYPERDERP_DROP_UNKNOWN_PEER, (hyperderp_packet_kind)kind);
+    if (kind != FRAME_KIND_DISCO || !take_gone_token(conn))
+        return;
+    memcpy(peer.bytes, key, sizeof(peer.bytes));
+    send_peer_gone(conn->worker, conn->sink, &peer, PEER_GONE_NOT_HERE);
+}
+
+/* Looks up the destination and turns the frame into what it shall receive. NULL when there is none. */
+static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum frame_kind *kind)
+{
+    uint8_t *key = bytes + FRAME_HEADER_SIZE;
+
+    counters_add(conn->worker->counters, COUNTER_packets_received, 1);
+    *kind = packet_is_disco(bytes + FRAME_PACKET_OVERHEAD, size - FRAME_PACKET_OVERHEAD)
+                ? FRAME_KIND_DISCO
+                : FRAME_KIND_DATA;
+    struct sink *sink = find_destination(conn, key);
+    if (!sink) {
+        refuse(conn, key, *kind);
+        return NULL;
+    }
+    bytes[0] = FRAME_RECV_PACKET;
+    memcpy(key, conn->key.bytes, sizeof(conn->key.bytes));
+    return sink;
+}
+
+void forward_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size)
+{
+    enum frame_kind kind;
+    struct sink *sink = prepare(conn, bytes, size, &kind);
+    if (sink)
+        sink_push_chunk(conn->worker, sink, chunk, bytes, size, kind);
+}
+
+void forward_frame(struct conn *conn, struct frame *frame)
+{
+    enum frame_kind kind;
+    struct sink *sink = prepare(conn, frame->data, frame->size, &kind);
+    if (!sink) {
+        frame_free(&conn->worker->frames, frame);
+        return;
+    }
+    frame->kind = (uint8_t)kind;
+    sink_push(conn->worker, sink, frame);
+}
+
+void forward_peer_left(struct worker *worker, struct peer *peer)
+{
+    struct hyperderp_relay *relay = worker->relay;
+    struct recipients told = peer_take_recipients(peer);
+
+    counters_add(worker->counters, COUNTER_peers_active, (uint64_t)-1);
+    for (uint32_t i = 0; i < told.capacity; i++) {
+        const struct recipient *to = &told.entries[i];
+        if (to->serial == 0)
+            continue;
+        struct sink *sink = route_find_sink(&relay->routes, &to->key, to->hash, to->serial);
+        if (sink)
+            send_peer_gone(worker, sink, &peer->key, PEER_GONE_DISCONNECTED);
+        sink_unref(sink);
+    }
+    recipients_destroy(&told);
+    if (relay->peer_changed)
+        relay->peer_changed(relay->user, &peer->key, false);
+}

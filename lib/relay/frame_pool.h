@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Frames that wait: right-sized buffers for what cannot go out at once, or has come in only by half. Each
+ * worker keeps some free ones; a depot that all share evens out that frames are taken by the sender's
+ * worker and given back by the receiver's. The bytes in use in the whole relay have a bound.
+ */
+#ifndef RELAY_FRAME_POOL_H
+#define RELAY_FRAME_POOL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/counters.h"
+
+enum frame_kind {
+    FRAME_KIND_DATA = HYPERDERP_PACKET_DATA,
+    FRAME_KIND_DISCO = HYPERDERP_PACKET_DISCO,
+    FRAME_KIND_CONTROL, /* the relay's own: answers, KeepAlive, PeerGone */
+};
+
+#define FRAME_KINDS   3
+#define FRAME_CLASSES 6
+
+struct frame {
+    struct frame *next;
+    uint32_t size;        /* bytes in data */
+    uint32_t sent;        /* of them, bytes that the kernel has taken */
+    uint8_t size_class;   /* fixed */
+    uint8_t kind;         /* enum frame_kind */
+    uint16_t from_worker; /* whose client sent it */
+    uint8_t data[];
+};
+
+/* Frames in a chain; the last one's next is NULL. */
+struct frame_list {
+    struct frame *head, *tail;
+};
+
+/* Shared by the workers of a relay. */
+struct frame_depot {
+    /* Fixed after creation. */
+    size_t limit; /* bytes in use, in the whole relay */
+
+    /* Relaxed: a bound and a gauge, it orders nothing. */
+    _Atomic size_t used;
+
+    pthread_mutex_t lock; /* guards what follows; a leaf: nothing is locked under it */
+    struct frame
+        *batches[FRAME_CLASSES]; /* chains of FRAME_BATCH frames, linked by their first's data */
+    unsigned batch_count[FRAME_CLASSES];
+};
+
+/* Owned by one worker. */
+struct frame_pool {
+    struct frame_depot *depot;
+    struct counters *counters;
+    struct frame *free[FRAME_CLASSES];
+    unsigned free_count[FRAME_CLASSES];
+};
+
+void frame_depot_init(struct frame_depot *depot, size_t limit);
+void frame_depot_destroy(struct frame_depot *depot);
+
+void frame_pool_init(struct frame_pool *pool, struct frame_depot *depot, struct counters *counters);
+void frame_pool_destroy(struct frame_pool *pool);
+
+/* A frame with room for size bytes, which are not set; NULL when the bound or the system's memory is
+ * reached, or no frame can be that large. size is the frame's size; sent is 0; next is NULL. */
+struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_kind kind,
+                          uint16_t from_worker);
+void frame_free(struct frame_pool *pool, struct frame *frame);
+
+static inline void frame_list_push(struct frame_list *list, struct frame *frame)
+{
+    frame->next = NULL;
+    if (list->head)
+        list->tail->next = frame;
+    else
+        list->head = frame;
+    list->tail = frame;
+}
+
+static inline struct frame *frame_list_pop(struct frame_list *list)
+{
+    struct frame *frame = list->head;
+    if (frame)
+        list->head = frame->next;
+    return frame;
+}
+
+/* Puts all of front before list. */
+static inline void frame_list_prepend(struct frame_list *list, struct frame_list *front)
+{
+    if (!front->head)
+        return;
+    front->tail->next = list->head;
+    if (!list->head)
+        list->tail = front->tail;
+    list->head = front->head;
+    *front = (struct frame_list){0};
+}
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From bytes to frames. A frame that lies whole in the receive chunk is used where it is; one that is split is
+ * put together in a frame of the pool, so that a client that sends half a frame holds no chunk.
+ */
+#include "relay/frames.h"
+
+#include <string.h>
+
+#include "relay/forward.h"
+#include "relay/handshake.h"
+#include "relay/sink.h"
+#include "relay/worker.h"
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool is_reading(const struct conn *conn)
+{
+    return conn->state == CONN_HELLO || conn->state == CONN_OPEN;
+}
+
+static void note_preferred(struct conn *conn, bool preferred)
+{
+    if (preferred == conn->preferred)
+        return;
+    conn->preferred = preferred;
+    counters_add(conn->worker->counters, COUNTER_home_clients, preferred ? 1 : (uint64_t)-1);
+}
+
+static void answer_ping(struct conn *conn, const uint8_t *payload)
+{
+    uint8_t frame[FRAME_PONG_SIZE];
+
+    counters_add(conn->worker->counters, COUNTER_pings, 1);
+    if (conn_send_control(conn, frame, frame_encode_pong(frame, payload)))
+        counters_add(conn->worker->counters, COUNTER_pongs, 1);
+}
+
+/* Which frames have a handler in a state; all others are skipped without being kept. */
+static bool is_handled(const struct conn *conn, uint8_t type)
+{
+    if (conn->state == CONN_HELLO)
+        return type == FRAME_CLIENT_INFO;
+    return type == FRAME_SEND_PACKET || type == FRAME_PING || type == FRAME_NOTE_PREFERRED;
+}
+
+/* Acts upon a whole frame other than SendPacket. */
+static void act(struct conn *conn, uint8_t *bytes, size_t size)
+{
+    uint8_t *payload = bytes + FRAME_HEADER_SIZE;
+
+    switch (bytes[0]) {
+    case FRAME_CLIENT_INFO:
+        handshake_client_info(conn, payload, size - FRAME_HEADER_SIZE);
+        break;
+    case FRAME_PING:
+        answer_ping(conn, payload);
+        break;
+    case FRAME_NOTE_PREFERRED:
+        note_preferred(conn, payload[0] != 0);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The connection of its key that sends is the one that receives. */
+static void note_activity(struct conn *conn)
+{
+    if (conn->peer && atomic_load_explicit(&conn->peer->active, memory_order_relaxed) != conn->sink)
+        route_activate(&conn->worker->relay->routes, conn->peer, conn->sink);
+}
+
+static void act_in_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size)
+{
+    note_activity(conn);
+    if (bytes[0] == FRAME_SEND_PACKET && chunk)
+        forward_chunk(conn, chunk, bytes, size);
+    else
+        act(conn, bytes, size);
+}
+
+static void act_on_partial(struct conn *conn)
+{
+    struct frame *frame = conn->partial;
+
+    conn->partial = NULL;
+    note_activity(conn);
+    if (frame->data[0] == FRAME_SEND_PACKET) {
+        forward_frame(conn, frame);
+        return;
+    }
+    act(conn, frame->data, frame->size);
+    frame_free(&conn->worker->frames, frame);
+}
+
+/*
+ * Judges a header. Returns true when the frame shall be read whole; otherwise it is skipped, or the connection is
+ * closed.
+ */
+static bool accept_header(struct conn *conn, const struct frame_header *header)
+{
+    if (frame_check_from_client(header) != 0 ||
+        (conn->state == CONN_HELLO && header->type != FRAME_CLIENT_INFO)) {
+        conn_close(conn, CONN_END_PROTOCOL);
+        return false;
+    }
+    if (is_handled(conn, header->type))
+        return true;
+    counters_add(conn->worker->counters, COUNTER_unknown_frames, 1);
+    note_activity(conn);
+    conn->skip = header->length;
+    return false;
+}
+
+/* Begins to put a frame together. Without memory for it the frame is lost, not the connection. */
+static void begin_partial(struct conn *conn, const struct frame_header *header)
+{
+    struct worker *worker = conn->worker;
+    size_t size = FRAME_HEADER_SIZE + (size_t)header->length;
+
+    conn->partial = frame_alloc(&worker->frames, size, FRAME_KIND_CONTROL, worker->index);
+    if (conn->partial) {
+        frame_header_encode(conn->partial->data, header->type, header->length);
+        conn->filled = FRAME_HEADER_SIZE;
+        return;
+    }
+    if (header->type == FRAME_CLIENT_INFO) {
+        conn_close(conn, CONN_END_RESOURCES);
+        return;
+    }
+    if (header->type == FRAME_SEND_PACKET) {
+        counters_add(worker->counters, COUNTER_packets_received, 1);
+        counters_add(worker->counters, COUNTER_send_drops, 1);
+        counters_drop(worker->counters, HYPERDERP_DROP_MEMORY, HYPERDERP_PACKET_DATA);
+    }
+    conn->skip = header->length;
+}
+
+static size_t fill_partial(struct conn *conn, const uint8_t *bytes, size_t len)
+{
+    struct frame *frame = conn->partial;
+    size_t used = smaller(len, frame->size - conn->filled);
+
+    memcpy(frame->data + conn->filled, bytes, used);
+    conn->filled += (uint32_t)used;
+    if (conn->filled == frame->size)
+        act_on_partial(conn);
+    return used;
+}
+
+static size_t fill_header(struct conn *conn, const uint8_t *bytes, size_t len)
+{
+    size_t used = smaller(len, FRAME_HEADER_SIZE - (size_t)conn->header_len);
+    struct frame_header header;
+
+    memcpy(conn->header + conn->header_len, bytes, used);
+    conn->header_len = (uint8_t)(conn->header_len + used);
+    if (frame_header_decode(conn->header, conn->header_len, &header) == 0)
+        return used;
+    conn->header_len = 0;
+    if (accept_header(conn, &header)) {
+        begin_partial(conn, &header);
+        if (conn->partial && conn->filled == conn->partial->size)
+            act_on_partial(conn);
+    }
+    return used;
+}
+
+/* Reads a frame whose header lies whole in the bytes; they are at least FRAME_HEADER_SIZE. */
+static size_t read_frame(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
+    struct frame_header header;
+    (void)frame_header_decode(bytes, len, &header);
+
+    if (!accept_header(conn, &header))
+        return FRAME_HEADER_SIZE;
+    size_t size = FRAME_HEADER_SIZE + (size_t)header.length;
+    if (size <= len && (chunk || header.type != FRAME_SEND_PACKET)) {
+        act_in_chunk(conn, chunk, bytes, size);
+        return size;
+    }
+    begin_partial(conn, &header);
+    return FRAME_HEADER_SIZE;
+}
+
+size_t frames_read(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len && is_reading(conn)) {
+        if (conn->skip > 0) {
+            size_t skipped = smaller(len - at, conn->skip);
+            conn->skip -= (uint32_t)skipped;
+            at += skipped;
+        } else if (conn->partial) {
+            at += fill_partial(conn, bytes + at, len - at);
+        } else if (conn->header_len > 0 || len - at < FRAME_HEADER_SIZE) {
+            at += fill_header(conn, bytes + at, len - at);
+        } else {
+            at += read_frame(conn, chunk, bytes + at, len - at);
+        }
+    }
+    return at;
+}

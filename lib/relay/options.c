@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Defaults and checks of options. */
+#include "relay/options.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "relay/relay.h"
+
+#define DEFAULT_QUEUE_FRAMES         1024
+#define DEFAULT_QUEUE_BYTES          (1u << 20)
+#define DEFAULT_MEMORY_BYTES         (256u << 20)
+#define DEFAULT_HANDSHAKE_TIMEOUT_MS 10000
+#define DEFAULT_KEEPALIVE_MS         60000
+#define DEFAULT_WRITE_TIMEOUT_MS     15000
+
+/* Times beyond a day are a mistake in units. */
+#define MAX_TIMEOUT_MS 86400000
+
+/* A queue must hold the largest frame. */
+#define MIN_QUEUE_BYTES 131072
+
+/* File descriptors that are not connections: those of the program, and of each worker. */
+#define SPARE_FILES            32
+#define SPARE_FILES_PER_WORKER 4
+
+void hyperderp_relay_options_init_sized(hyperderp_relay_options *options, size_t size)
+{
+    hyperderp_relay_options defaults = {.size = size, .log_level = HYPERDERP_LOG_INFO};
+
+    if (!options || size < sizeof(options->size))
+        return;
+    memset(options, 0, size);
+    memcpy(options, &defaults, size < sizeof(defaults) ? size : sizeof(defaults));
+}
+
+void hyperderp_listener_options_init_sized(hyperderp_listener_options *options, size_t size)
+{
+    hyperderp_listener_options defaults = {.size = size, .fd = -1};
+
+    if (!options || size < sizeof(options->size))
+        return;
+    memset(options, 0, size);
+    memcpy(options, &defaults, size < sizeof(defaults) ? size : sizeof(defaults));
+}
+
+static unsigned usable_cores(void)
+{
+    cpu_set_t cores;
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+        return 1;
+    int count = CPU_COUNT(&cores);
+    return count < RELAY_MAX_WORKERS ? (unsigned)count : RELAY_MAX_WORKERS;
+}
+
+static unsigned connections_by_files(unsigned workers)
+{
+    struct rlimit files;
+    unsigned spare = SPARE_FILES + SPARE_FILES_PER_WORKER * workers;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur <= 2 * (rlim_t)spare)
+        return spare;
+    return files.rlim_cur > UINT32_MAX ? UINT32_MAX : (unsigned)(files.rlim_cur - spare);
+}
+
+static int check_timeout(unsigned *value, unsigned fallback)
+{
+    if (*value == 0)
+        *value = fallback;
+    return *value > MAX_TIMEOUT_MS ? -EINVAL : 0;
+}
+
+static int check(hyperderp_relay_options *options)
+{
+    if (options->workers > RELAY_MAX_WORKERS || options->engine < HYPERDERP_ENGINE_AUTO ||
+        options->engine > HYPERDERP_ENGINE_EPOLL || options->log_level < HYPERDERP_LOG_ERROR ||
+        options->log_level > HYPERDERP_LOG_DEBUG)
+        return -EINVAL;
+    if (options->workers == 0)
+        options->workers = usable_cores();
+    if (options->max_connections == 0)
+        options->max_connections = connections_by_files(options->workers);
+    if (options->queue_frames == 0)
+        options->queue_frames = DEFAULT_QUEUE_FRAMES;
+    if (options->queue_bytes == 0)
+        options->queue_bytes = DEFAULT_QUEUE_BYTES;
+    if (options->memory_bytes == 0)
+        options->memory_bytes = DEFAULT_MEMORY_BYTES;
+    if (options->queue_bytes < MIN_QUEUE_BYTES || options->queue_bytes > UINT32_MAX / 2 ||
+        options->memory_bytes < MIN_QUEUE_BYTES)
+        return -EINVAL;
+    if (check_timeout(&options->handshake_timeout_ms, DEFAULT_HANDSHAKE_TIMEOUT_MS) != 0 ||
+        check_timeout(&options->keepalive_ms, DEFAULT_KEEPALIVE_MS) != 0 ||
+        check_timeout(&options->write_timeout_ms, DEFAULT_WRITE_TIMEOUT_MS) != 0)
+        return -EINVAL;
+    return 0;
+}
+
+int options_read(hyperderp_relay_options *out, const hyperderp_relay_options *options)
+{
+    hyperderp_relay_options_init(out);
+    if (options && options->size < sizeof(options->size))
+        return -EINVAL;
+    if (options)
+        memcpy(out, options, options->size < sizeof(*out) ? options->size : sizeof(*out));
+    out->size = sizeof(*out);
+    return check(out);
+}
+
+int options_read_listener(hyperderp_listener_options *out,
+                          const hyperderp_listener_options *options)
+{
+    hyperderp_listener_options_init(out);
+    if (!options || options->size < sizeof(options->size))
+        return -EINVAL;
+    memcpy(out, options, options->size < sizeof(*out) ? options->size : sizeof(*out));
+    out->size = sizeof(*out);
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Life of a peer, and whom it has sent to. */
+#include "relay/peer.h"
+
+#include <stdlib.h>
+
+struct peer *peer_new(const hyperderp_key *key, uint64_t hash)
+{
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (!peer)
+        return NULL;
+    peer->key = *key;
+    peer->hash = hash;
+    atomic_init(&peer->refs, 1);
+    atomic_init(&peer->active, NULL);
+    pthread_mutex_init(&peer->lock, NULL);
+    return peer;
+}
+
+void peer_unref(struct peer *peer)
+{
+    /* Release, then acquire by the last: it sees what the others did before they let go. */
+    if (!peer || atomic_fetch_sub_explicit(&peer->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    recipients_destroy(&peer->recipients);
+    pthread_mutex_destroy(&peer->lock);
+    free(peer);
+}
+
+void peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink)
+{
+    pthread_mutex_lock(&peer->lock);
+    recipients_add(&peer->recipients, &to->key, to->hash, sink->serial);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+struct recipients peer_take_recipients(struct peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    struct recipients recipients = peer->recipients;
+    peer->recipients = (struct recipients){0};
+    pthread_mutex_unlock(&peer->lock);
+    return recipients;
+}

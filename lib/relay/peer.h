@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A peer: a node key with at least one connection, and which of its connections receives. */
+#ifndef RELAY_PEER_H
+#define RELAY_PEER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "relay/recipients.h"
+#include "relay/sink.h"
+
+struct peer {
+    /* Fixed after creation. */
+    hyperderp_key key;
+    uint64_t hash; /* keyed, of key */
+
+    /* One for each connection of the key and for each sender that has it at hand. */
+    atomic_uint refs;
+
+    /* The sink that receives; NULL once the last connection has left. Changed under the lock of the
+     * key's stripe of the route table. Read with acquire by senders, to see whether the sink that they
+     * have at hand is still the one: it is only compared, never followed. */
+    _Atomic(struct sink *) active;
+
+    /* Guarded by the stripe's lock. */
+    struct peer *chain; /* the next in the bucket */
+    struct sink *sinks; /* all connections, the one that sent last in front */
+
+    /* Guarded by lock, a leaf. */
+    pthread_mutex_t lock;
+    struct recipients recipients;
+};
+
+/* Makes a peer that nobody can find yet. NULL when memory is out. */
+struct peer *peer_new(const hyperderp_key *key, uint64_t hash);
+
+static inline void peer_ref(struct peer *peer)
+{
+    atomic_fetch_add_explicit(&peer->refs, 1, memory_order_relaxed);
+}
+
+/* Frees the peer with the last reference. NULL is allowed. */
+void peer_unref(struct peer *peer);
+
+/* Remembers that this peer has sent to another one's connection. */
+void peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink);
+
+/* Takes all that was remembered; the caller destroys it. */
+struct recipients peer_take_recipients(struct peer *peer);
+
+#endif

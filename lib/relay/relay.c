@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The public functions: making, starting, draining and stopping a relay. */
+#include "relay/relay.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "relay/counters.h"
+#include "relay/options.h"
+#include "relay/worker.h"
+
+/* What a worker's stack holds is known: events, a frame or two, a log line. */
+#define WORKER_STACK 262144
+
+#define NS_PER_MS 1000000
+
+/* The least that TCP waits for acknowledgements before it gives a connection up. */
+#define MIN_USER_TIMEOUT_MS 30000
+
+static int set_identity(hyperderp_relay *relay, hyperderp_private_key *given)
+{
+    static const hyperderp_private_key none = {{0}};
+    int error = 0;
+
+    if (sodium_memcmp(given, &none, sizeof(none)) == 0)
+        error = hyperderp_private_key_generate(&relay->private_key);
+    else
+        relay->private_key = *given;
+    hyperderp_private_key_wipe(given);
+    if (error == 0)
+        hyperderp_private_key_public(&relay->private_key, &relay->public_key);
+    return error;
+}
+
+static void set_options(hyperderp_relay *relay, const hyperderp_relay_options *options)
+{
+    relay->log =
+        (struct log){.write = options->log, .user = options->user, .level = options->log_level};
+    relay->max_connections = options->max_connections;
+    relay->queue_limits = (struct outq_limits){.frames = options->queue_frames,
+                                               .bytes = (uint32_t)options->queue_bytes};
+    relay->handshake_timeout_ns = (int64_t)options->handshake_timeout_ms * NS_PER_MS;
+    relay->keepalive_ns = (int64_t)options->keepalive_ms * NS_PER_MS;
+    relay->write_timeout_ns = (int64_t)options->write_timeout_ms * NS_PER_MS;
+    relay->admit = options->admit;
+    relay->peer_changed = options->peer_changed;
+    relay->user = options->user;
+    relay->worker_count = options->workers;
+}
+
+static void free_workers(hyperderp_relay *relay)
+{
+    for (unsigned i = 0; relay->workers && i < relay->worker_count; i++)
+        worker_free(relay->workers[i]);
+    free(relay->workers);
+    relay->workers = NULL;
+}
+
+static int make_workers(hyperderp_relay *relay, enum io_engine engine)
+{
+    int error = 0;
+
+    relay->engine = engine;
+    relay->workers = calloc(relay->worker_count, sizeof(struct worker *));
+    if (!relay->workers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < relay->worker_count && error == 0; i++)
+        error = worker_new(&relay->workers[i], relay, i);
+    if (error)
+        free_workers(relay);
+    return error;
+}
+
+/* Makes the workers on the engine that was asked for; "auto" falls back, and says so. */
+static int choose_engine(hyperderp_relay *relay, hyperderp_engine wanted)
+{
+    if (wanted == HYPERDERP_ENGINE_EPOLL)
+        return make_workers(relay, IO_ENGINE_EPOLL);
+    int error = make_workers(relay, IO_ENGINE_URING);
+    if (error == 0 || error == -ENOMEM || error == -EMFILE)
+        return error;
+    if (wanted == HYPERDERP_ENGINE_IO_URING) {
+        log_line(&relay->log, HYPERDERP_LOG_ERROR,
+                 "io_uring is not available here (%s); it needs Linux 6.1 and permission for "
+                 "io_uring_setup, or choose the engine epoll",
+                 strerror(-error));
+        return -ENOSYS;
+    }
+    log_line(&relay->log, HYPERDERP_LOG_WARN, "io_uring is not available here (%s); using epoll",
+             strerror(-error));
+    return make_workers(relay, IO_ENGINE_EPOLL);
+}
+
+int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *given)
+{
+    hyperderp_relay_options options;
+
+    if (!out)
+        return -EINVAL;
+    *out = NULL;
+    int error = options_read(&options, given);
+    if (error)
+        return error;
+    if (sodium_init() < 0)
+        return -EIO;
+    hyperderp_relay *relay = calloc(1, sizeof(*relay));
+    if (!relay)
+        return -ENOMEM;
+    set_options(relay, &options);
+    route_init(&relay->routes);
+    frame_depot_init(&relay->frames, options.memory_bytes);
+    atomic_init(&relay->connections, 0);
+    atomic_init(&relay->phase, RELAY_NEW);
+    pthread_mutex_init(&relay->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&relay->worker_ended, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    error = set_identity(relay, &options.private_key);
+    if (error == 0)
+        error = choose_engine(relay, options.engine);
+    if (error) {
+        hyperderp_relay_free(relay);
+        return error;
+    }
+    *out = relay;
+    return 0;
+}
+
+int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listener_options *given)
+{
+    hyperderp_listener_options options;
+
+    if (!relay || options_read_listener(&options, given) != 0)
+        return -EINVAL;
+    if (relay_phase(relay) != RELAY_NEW)
+        return -EBUSY;
+    if (relay->listener_count == RELAY_MAX_LISTENERS)
+        return -ENOSPC;
+    struct listener *listener = &relay->listeners[relay->listener_count];
+    int64_t user_timeout = 2 * relay->write_timeout_ns / NS_PER_MS;
+    if (user_timeout < MIN_USER_TIMEOUT_MS)
+        user_timeout = MIN_USER_TIMEOUT_MS;
+    int error = listener_open(listener, &options, (unsigned)user_timeout, &relay->log);
+    if (error)
+        return error;
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, plain TCP)",
+             listener->address);
+    return (int)relay->listener_count++;
+}
+
+int hyperderp_relay_listener_address(const hyperderp_relay *relay, int listener, char *text,
+                                     size_t room)
+{
+    if (!relay || listener < 0 || (unsigned)listener >= relay->listener_count || !text)
+        return -EINVAL;
+    const char *address = relay->listeners[listener].address;
+    if (strlen(address) >= room)
+        return -ENOSPC;
+    memcpy(text, address, strlen(address) + 1);
+    return 0;
+}
+
+static void worker_ended(hyperderp_relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    relay->running--;
+    pthread_cond_broadcast(&relay->worker_ended);
+    pthread_mutex_unlock(&relay->lock);
+}
+
+static void *worker_thread(void *arg)
+{
+    struct worker *worker = arg;
+
+    worker_run(worker);
+    worker_ended(worker->relay);
+    return NULL;
+}
+
+static int start_thread(struct worker *worker)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, WORKER_STACK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&worker->thread, &attributes, worker_thread, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    worker->has_thread = error == 0;
+    return -error;
+}
+
+/* Starts the workers from first on. */
+static int start_workers(hyperderp_relay *relay, unsigned first)
+{
+    int phase = RELAY_NEW;
+
+    if (!relay || relay->listener_count == 0)
+        return -EINVAL;
+    if (!atomic_compare_exchange_strong(&relay->phase, &phase, RELAY_RUNNING))
+        return -EBUSY;
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "relay with %u worker%s on %s", relay->worker_count,
+             relay->worker_count == 1 ? "" : "s",
+             hyperderp_engine_name(hyperderp_relay_engine(relay)));
+    relay->running = relay->worker_count;
+    for (unsigned i = first; i < relay->worker_count; i++) {
+        int error = start_thread(relay->workers[i]);
+        if (error == 0)
+            continue;
+        pthread_mutex_lock(&relay->lock);
+        relay->running -= relay->worker_count - i + first;
+        pthread_mutex_unlock(&relay->lock);
+        hyperderp_relay_stop(relay);
+        return error;
+    }
+    return 0;
+}
+
+int hyperderp_relay_start(hyperderp_relay *relay)
+{
+    return start_workers(relay, 0);
+}
+
+static void wait_for_end(hyperderp_relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    while (relay->running > 0)
+        pthread_cond_wait(&relay->worker_ended, &relay->lock);
+    pthread_mutex_unlock(&relay->lock);
+}
+
+int hyperderp_relay_run(hyperderp_relay *relay)
+{
+    int error = start_workers(relay, 1);
+    if (error)
+        return error;
+    worker_run(relay->workers[0]);
+    worker_ended(relay);
+    wait_for_end(relay);
+    return 0;
+}
+
+bool relay_advance(hyperderp_relay *relay, enum relay_phase phase)
+{
+    int before = relay_phase(relay);
+
+    do {
+        if (before == RELAY_NEW || before >= (int)phase)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&relay->phase, &before, (int)phase,
+                                                    memory_order_acq_rel, memory_order_acquire));
+    for (unsigned i = 0; i < relay->worker_count; i++)
+        io_wake(relay->workers[i]->loop);
+    return true;
+}
+
+int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms)
+{
+    struct timespec until;
+
+    if (!relay || relay_phase(relay) == RELAY_NEW)
+        return -EINVAL;
+    relay_advance(relay, RELAY_DRAINING);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * NS_PER_MS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&relay->lock);
+    int error = 0;
+    while (relay->running > 0 && error == 0)
+        error = pthread_cond_timedwait(&relay->worker_ended, &relay->lock, &until);
+    bool done = relay->running == 0;
+    pthread_mutex_unlock(&relay->lock);
+    return done ? 0 : -ETIMEDOUT;
+}
+
+void hyperderp_relay_stop(hyperderp_relay *relay)
+{
+    if (!relay)
+        return;
+    relay_advance(relay, RELAY_STOPPING);
+    if (relay_phase(relay) == RELAY_NEW)
+        return;
+    for (unsigned i = 0; i < relay->worker_count; i++) {
+        if (relay->workers[i]->has_thread)
+            pthread_join(relay->workers[i]->thread, NULL);
+        relay->workers[i]->has_thread = false;
+    }
+    wait_for_end(relay);
+}
+
+void hyperderp_relay_free(hyperderp_relay *relay)
+{
+    if (!relay)
+        return;
+    hyperderp_relay_stop(relay);
+    free_workers(relay);
+    for (unsigned i = 0; i < relay->listener_count; i++)
+        listener_close(&relay->listeners[i]);
+    route_destroy(&relay->routes);
+    frame_depot_destroy(&relay->frames);
+    pthread_cond_destroy(&relay->worker_ended);
+    pthread_mutex_destroy(&relay->lock);
+    hyperderp_private_key_wipe(&relay->private_key);
+    free(relay);
+}
+
+void hyperderp_relay_public_key(const hyperderp_relay *relay, hyperderp_key *out)
+{
+    *out = relay->public_key;
+}
+
+hyperderp_engine hyperderp_relay_engine(const hyperderp_relay *relay)
+{
+    return relay->engine == IO_ENGINE_URING ? HYPERDERP_ENGINE_IO_URING : HYPERDERP_ENGINE_EPOLL;
+}
+
+const char *hyperderp_engine_name(hyperderp_engine engine)
+{
+    switch (engine) {
+    case HYPERDERP_ENGINE_AUTO:
+        return "auto";
+    case HYPERDERP_ENGINE_IO_URING:
+        return "io_uring";
+    case HYPERDERP_ENGINE_EPOLL:
+        return "epoll";
+    }
+    return "unknown";
+}
+
+void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *out)
+{
+    hyperderp_counters sum = {0};
+
+    if (!relay || !out || out->size < sizeof(out->size))
+        return;
+    for (unsigned i = 0; i < relay->worker_count; i++)
+        counters_sum(&sum, relay->workers[i]->counters);
+    sum.queued_bytes = atomic_load_explicit(&relay->frames.used, memory_order_relaxed);
+    sum.workers = relay->worker_count;
+    sum.size = out->size;
+    memcpy(out, &sum, out->size < sizeof(sum) ? out->size : sizeof(sum));
+}

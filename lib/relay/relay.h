@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The relay: what its workers share. Behind the opaque type of the public hyperderp/relay.h. */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <hyperderp/relay.h>
+
+#include "io/loop.h"
+#include "relay/frame_pool.h"
+#include "relay/listener.h"
+#include "relay/log.h"
+#include "relay/outq.h"
+#include "relay/route.h"
+
+#define RELAY_MAX_LISTENERS 64
+#define RELAY_MAX_WORKERS   128
+
+struct worker;
+
+enum relay_phase {
+    RELAY_NEW,
+    RELAY_RUNNING,
+    RELAY_DRAINING, /* accepts nobody, lets those that are here finish */
+    RELAY_STOPPING, /* closes everything at once */
+};
+
+struct hyperderp_relay {
+    /* Fixed after creation. */
+    struct log log;
+    enum io_engine engine;
+    hyperderp_private_key private_key;
+    hyperderp_key public_key;
+    unsigned max_connections;
+    struct outq_limits queue_limits;
+    int64_t handshake_timeout_ns, keepalive_ns, write_timeout_ns;
+    hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
+                               hyperderp_admission *ticket);
+    void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
+    void *user;
+    unsigned worker_count;
+    struct worker **workers;
+
+    /* Fixed after the start. */
+    struct listener listeners[RELAY_MAX_LISTENERS];
+    unsigned listener_count;
+
+    /* Shared, with locks of their own. */
+    struct route_table routes;
+    struct frame_depot frames;
+
+    /* Relaxed: a bound; it orders nothing. */
+    atomic_uint connections;
+
+    /* enum relay_phase; only grows. Release by who changes it, acquire by the workers, who are woken. */
+    atomic_int phase;
+
+    pthread_mutex_t lock;        /* guards what follows; a leaf */
+    pthread_cond_t worker_ended; /* signalled when running falls */
+    unsigned running;            /* workers that have not ended */
+};
+
+static inline enum relay_phase relay_phase(const struct hyperderp_relay *relay)
+{
+    return (enum relay_phase)atomic_load_explicit(&relay->phase, memory_order_acquire);
+}
+
+/* Moves on to a later phase and tells the workers. Returns false when it is not running, or that far already.
+ * Any thread. */
+bool relay_advance(struct hyperderp_relay *relay, enum relay_phase phase);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The route table: node key -> peer. 256 stripes, each with a lock and a hash table of its own, hashed with
+ * SipHash under a random key, as clients choose their keys. In steady state senders have their destinations at
+ * hand and do not come here.
+ */
+#ifndef RELAY_ROUTE_H
+#define RELAY_ROUTE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "relay/peer.h"
+
+#define ROUTE_STRIPES 256
+
+struct route_stripe {
+    /* Guards the buckets, and of the peers in them: active (writes), chain, sinks. A sink's next_of_key
+     * too. Before a peer's or a sink's own lock. */
+    _Alignas(64) pthread_mutex_t lock;
+    struct peer **buckets;
+    unsigned bucket_count; /* a power of two, or 0 */
+    unsigned peers;
+};
+
+struct route_table {
+    /* Fixed after creation. */
+    uint8_t hash_key[16];
+
+    struct route_stripe stripes[ROUTE_STRIPES];
+};
+
+void route_init(struct route_table *table);
+void route_destroy(struct route_table *table);
+
+/*
+ * Makes a sink the active one of its key. *peer receives the key's peer with a reference for the
+ * caller; the table keeps a reference to the sink until route_leave(). Returns 0 when it is the key's only
+ * one, 1 when there are others, -ENOMEM.
+ */
+int route_join(struct route_table *table, const hyperderp_key *key, struct sink *sink,
+               struct peer **peer);
+
+/* Takes a sink out. Returns true when it was its key's last: then nobody finds the peer any more. Otherwise
+ * the sink that sent last becomes the active one. */
+bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink);
+
+/* Notes that a connection of a key has sent something: it becomes the active one. */
+void route_activate(struct route_table *table, struct peer *peer, struct sink *sink);
+
+/* Looks up a key. Returns its peer and stores its active sink, each with a reference for the caller, or
+ * NULL. */
+struct peer *route_find(struct route_table *table, const hyperderp_key *key, struct sink **sink);
+
+/* Finds a certain connection of a key. Returns its sink with a reference for the caller, or NULL. */
+struct sink *route_find_sink(struct route_table *table, const hyperderp_key *key, uint64_t hash,
+                             uint64_t serial);
+
+#endif

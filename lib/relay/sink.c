@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Pushing to a connection, and its end. */
+#include "relay/sink.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "relay/drainer.h"
+#include "relay/worker.h"
+
+struct sink *sink_new(struct worker *worker, int fd)
+{
+    struct sink *sink = calloc(1, sizeof(*sink));
+    if (!sink)
+        return NULL;
+    sink->fd = fd;
+    sink->worker = worker->index;
+    sink->serial = (uint64_t)(worker->index + 1) << 48 | ++worker->last_serial;
+    atomic_init(&sink->refs, 1);
+    atomic_init(&sink->draining, 0);
+    pthread_mutex_init(&sink->lock, NULL);
+    return sink;
+}
+
+void sink_unref(struct sink *sink)
+{
+    /* Release, then acquire by the last: it sees what the others did before they let go. */
+    if (!sink || atomic_fetch_sub_explicit(&sink->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    pthread_mutex_destroy(&sink->lock);
+    free(sink);
+}
+
+void sink_count_drop(struct worker *worker, const struct sink *sink, uint16_t from_worker,
+                     enum frame_kind kind, hyperderp_drop_reason reason)
+{
+    if (kind == FRAME_KIND_CONTROL) {
+        if (reason == HYPERDERP_DROP_QUEUE_FULL || reason == HYPERDERP_DROP_MEMORY)
+            counters_add(worker->counters, COUNTER_control_drops, 1);
+        return;
+    }
+    counters_drop(worker->counters, reason, (hyperderp_packet_kind)kind);
+    counters_add(worker->counters,
+                 from_worker == sink->worker ? COUNTER_send_drops : COUNTER_xfer_drops, 1);
+}
+
+void sink_drop(struct worker *worker, const struct sink *sink, struct frame_list *frames,
+               hyperderp_drop_reason reason)
+{
+    struct frame *frame;
+    while ((frame = frame_list_pop(frames))) {
+        sink_count_drop(worker, sink, frame->from_worker, frame->kind, reason);
+        frame_free(&worker->frames, frame);
+    }
+}
+
+static void drop_one(struct worker *worker, const struct sink *sink, struct frame *frame,
+                     hyperderp_drop_reason reason)
+{
+    sink_count_drop(worker, sink, frame->from_worker, frame->kind, reason);
+    frame_free(&worker->frames, frame);
+}
+
+/* The drainer, when it is the calling worker's and still collects; otherwise NULL. */
+static struct drainer *own_drainer(const struct worker *worker, const struct sink *sink)
+{
+    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) != worker_identity(worker))
+        return NULL;
+    return sink->drainer->phase == DRAINER_STAGING ? sink->drainer : NULL;
+}
+
+/* Needs the sink's lock. */
+static bool takes_frames(const struct sink *sink)
+{
+    return !sink->closed && !sink->broken && !sink->finish;
+}
+
+/* Needs the sink's lock, and the sink to be idle. NULL when memory is out: then it stays idle. */
+static struct drainer *become_drainer(struct worker *worker, struct sink *sink)
+{
+    struct drainer *drainer = drainer_new(worker, sink);
+    if (!drainer)
+        return NULL;
+    sink->drainer = drainer;
+    atomic_store_explicit(&sink->draining, worker_identity(worker), memory_order_relaxed);
+    return drainer;
+}
+
+void sink_push(struct worker *worker, struct sink *sink, struct frame *frame)
+{
+    struct drainer *drainer = own_drainer(worker, sink);
+    struct frame_list dropped = {0};
+
+    if (drainer && drainer_add_frame(drainer, frame))
+        return;
+    pthread_mutex_lock(&sink->lock);
+    if (!takes_frames(sink)) {
+        pthread_mutex_unlock(&sink->lock);
+        drop_one(worker, sink, frame, HYPERDERP_DROP_GONE);
+        return;
+    }
+    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0) {
+        outq_push(&sink->queue, &worker->relay->queue_limits, frame, &dropped);
+        pthread_mutex_unlock(&sink->lock);
+        sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
+        return;
+    }
+    drainer = become_drainer(worker, sink);
+    pthread_mutex_unlock(&sink->lock);
+    /* An empty drainer has room. */
+    if (!drainer || !drainer_add_frame(drainer, frame))
+        drop_one(worker, sink, frame, HYPERDERP_DROP_MEMORY);
+}
+
+/* Becomes the drainer of an idle sink; NULL when it is not idle, or not open, or memory is out. */
+static struct drainer *claim(struct worker *worker, struct sink *sink)
+{
+    struct drainer *drainer = NULL;
+
+    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0)
+        return NULL;
+    pthread_mutex_lock(&sink->lock);
+    if (takes_frames(sink) && atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0)
+        drainer = become_drainer(worker, sink);
+    pthread_mutex_unlock(&sink->lock);
+    return drainer;
+}
+
+void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *chunk,
+                     uint8_t *bytes, size_t size, enum frame_kind kind)
+{
+    struct drainer *drainer = own_drainer(worker, sink);
+
+    if (!drainer)
+        drainer = claim(worker, sink);
+    if (drainer && drainer_add_chunk(drainer, chunk, bytes, size))
+        return;
+    struct frame *frame = frame_alloc(&worker->frames, size, kind, worker->index);
+    if (!frame) {
+        sink_count_drop(worker, sink, worker->index, kind, HYPERDERP_DROP_MEMORY);
+        return;
+    }
+    memcpy(frame->data, bytes, size);
+    sink_push(worker, sink, frame);
+}
+
+void sink_finish(struct sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    sink->finish = true;
+    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0 && !sink->broken)
+        shutdown(sink->fd, SHUT_WR);
+    pthread_mutex_unlock(&sink->lock);
+}
+
+void sink_close(struct worker *worker, struct sink *sink)
+{
+    struct frame_list dropped = {0};
+
+    pthread_mutex_lock(&sink->lock);
+    sink->closed = true;
+    outq_purge(&sink->queue, &dropped);
+    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0)
+        close(sink->fd);
+    else
+        shutdown(sink->fd, SHUT_RDWR); /* ends a wait for room, wherever that is */
+    pthread_mutex_unlock(&sink->lock);
+    sink_drop(worker, sink, &dropped, HYPERDERP_DROP_GONE);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The sending half of a connection. Any worker may push to it; one at a time drains it. A sink outlives its
+ * conn for as long as somebody drains it or holds a reference.
+ *
+ * Who finds a sink idle becomes its drainer (drainer.h): it collects what it has for the sink in this turn
+ * without copying, sends it, and takes what others have queued meanwhile until nothing is left. Idle
+ * means that the queue is empty, so order per sender is kept.
+ */
+#ifndef RELAY_SINK_H
+#define RELAY_SINK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/chunk.h"
+#include "relay/frame_pool.h"
+#include "relay/outq.h"
+
+struct drainer;
+struct worker;
+
+struct sink {
+    /* Fixed after creation. */
+    int fd;          /* open until the sink is closed and nobody drains it */
+    uint16_t worker; /* index of the worker that owns the conn */
+    uint64_t serial; /* unique in the relay, never 0 */
+
+    /* One each for the conn, the route table, the drainer, and senders that have it at hand. */
+    atomic_uint refs;
+
+    /* Identifies the draining worker (its index + 1), 0 when the sink is idle. Changed under lock. Read
+     * without it (relaxed): a worker's own identity can only have been put there by itself; anything
+     * else is looked at again under the lock. */
+    atomic_uint draining;
+
+    /* Owned by the draining worker. */
+    struct drainer *drainer;
+    struct frame
+        *partial; /* of which the kernel has taken the beginning: must go on before all else */
+
+    /* Guarded by lock, a leaf. */
+    pthread_mutex_t lock;
+    struct outq queue;
+    bool closed; /* by the conn: whoever drains it stops and closes fd */
+    bool broken; /* by a drainer: the socket has failed and is shut down; the conn will notice */
+    bool finish; /* shut down the sending side once all is sent */
+
+    /* Guarded by the lock of the key's stripe of the route table. */
+    struct sink *next_of_key;
+};
+
+/* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when memory is
+ * out: then the socket is still the caller's. */
+struct sink *sink_new(struct worker *worker, int fd);
+
+static inline void sink_ref(struct sink *sink)
+{
+    atomic_fetch_add_explicit(&sink->refs, 1, memory_order_relaxed);
+}
+
+/* Frees the sink with the last reference. NULL is allowed. */
+void sink_unref(struct sink *sink);
+
+/* Sends or queues a frame, whose ownership passes; any worker. A frame that cannot be kept is counted as a
+ * drop. */
+void sink_push(struct worker *worker, struct sink *sink, struct frame *frame);
+
+/* The same for a whole frame that lies in a receive chunk of the calling worker: sent from there when
+ * the sink is idle, copied when it must wait. */
+void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *chunk,
+                     uint8_t *frame, size_t size, enum frame_kind kind);
+
+/* Shuts down the sending side when all that is queued has been sent. The conn's worker only. */
+void sink_finish(struct sink *sink);
+
+/* Shuts the socket down, drops what waits, and closes the socket as soon as nobody drains it. The conn's
+ * worker only, once; the sink's fd must not be used by it afterwards. */
+void sink_close(struct worker *worker, struct sink *sink);
+
+/* Counts and frees frames that will not be sent. */
+void sink_drop(struct worker *worker, const struct sink *sink, struct frame_list *frames,
+               hyperderp_drop_reason reason);
+
+/* Counts a packet that will not be sent. */
+void sink_count_drop(struct worker *worker, const struct sink *sink, uint16_t from_worker,
+                     enum frame_kind kind, hyperderp_drop_reason reason);
+
+#endif

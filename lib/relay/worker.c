@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The worker's turn. */
+#include "relay/worker.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "relay/acceptor.h"
+#include "relay/conn.h"
+#include "relay/drainer.h"
+
+/* Receive chunks of a worker: 2 MiB, touched only as far as traffic needs it. */
+#define CHUNKS 128
+
+/* Events handled before what they caused is flushed. */
+#define EVENTS_PER_TURN 128
+
+static int64_t clock_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+uint64_t worker_random(struct worker *worker)
+{
+    /* xorshift64*: enough for jitter. */
+    uint64_t x = worker->random;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    worker->random = x;
+    return x * 0x2545f4914f6cdd1d;
+}
+
+int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned index)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (!worker)
+        return -ENOMEM;
+    worker->counters = aligned_alloc(64, (sizeof(*worker->counters) + 63) / 64 * 64);
+    int error = worker->counters ? io_loop_new(&worker->loop, relay->engine, CHUNKS) : -ENOMEM;
+    if (error) {
+        free(worker->counters);
+        free(worker);
+        return error;
+    }
+    memset(worker->counters, 0, sizeof(*worker->counters));
+    worker->relay = relay;
+    worker->index = (uint16_t)index;
+    mailbox_init(&worker->mailbox);
+    atomic_init(&worker->load, 0);
+    frame_pool_init(&worker->frames, &relay->frames, worker->counters);
+    slab_init(&worker->conns);
+    slab_init(&worker->drainers);
+    worker->place = index;
+    worker->phase = RELAY_RUNNING;
+    randombytes_buf(&worker->random, sizeof(worker->random));
+    worker->random |= 1; /* xorshift must not begin at 0 */
+    *out = worker;
+    return 0;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    drainers_destroy(worker);
+    slab_destroy(&worker->conns);
+    slab_destroy(&worker->drainers);
+    frame_pool_destroy(&worker->frames);
+    mailbox_destroy(&worker->mailbox);
+    io_loop_free(worker->loop);
+    free(worker->counters);
+    free(worker);
+}
+
+bool worker_post(struct worker *worker, struct message *message)
+{
+    if (!mailbox_post(&worker->mailbox, message))
+        return false;
+    io_wake(worker->loop);
+    return true;
+}
+
+/* Finds whom a completion is for. One that comes too late for anybody is counted, and what it brought let go. */
+static void *event_owner(struct worker *worker, const struct slab *slab,
+                         const struct io_event *event)
+{
+    void *owner = slab_find(slab, io_token_slot(event->token), io_token_generation(event->token));
+    if (!owner)
+        counters_add(worker->counters, COUNTER_stale_completions, 1);
+    return owner;
+}
+
+static void handle(struct worker *worker, const struct io_event *event)
+{
+    struct conn *conn;
+    struct drainer *drainer;
+
+    switch (io_token_op(event->token)) {
+    case IO_OP_RECV:
+        conn = event_owner(worker, &worker->conns, event);
+        if (conn)
+            conn_received(conn, event);
+        break;
+    case IO_OP_SEND:
+        drainer = event_owner(worker, &worker->drainers, event);
+        if (drainer)
+            drainer_sent(drainer, event->result);
+        break;
+    case IO_OP_WRITABLE:
+        drainer = event_owner(worker, &worker->drainers, event);
+        if (drainer)
+            drainer_writable(drainer);
+        break;
+    case IO_OP_ACCEPT:
+        acceptor_event(worker, event);
+        break;
+    default:
+        break;
+    }
+    if (event->chunk)
+        io_chunk_unref(event->chunk);
+}
+
+static void deliver_messages(struct worker *worker)
+{
+    struct message *message = mailbox_take(&worker->mailbox);
+    while (message) {
+        struct message *next = message->next;
+        message->deliver(worker, message);
+        message = next;
+    }
+}
+
+/* Connections that found no chunk read again, in their order and as many as there are chunks: who has waited longest
+ * comes first, and nobody is forgotten. */
+static void feed_starved(struct worker *worker)
+{
+    unsigned chunks = io_free_chunks(worker->loop);
+
+    for (; chunks > 0 && worker->starved_head; chunks--) {
+        struct conn *conn = worker->starved_head;
+        worker->starved_head = conn->next;
+        conn->starved = false;
+        if (conn->state == CONN_CLOSED && !conn->receiving) {
+            conn->next = worker->dead;
+            worker->dead = conn;
+        } else {
+            conn_arm(conn);
+        }
+    }
+}
+
+static void free_dead(struct worker *worker)
+{
+    while (worker->dead) {
+        struct conn *conn = worker->dead;
+        worker->dead = conn->next;
+        conn_free(conn);
+    }
+}
+
+static void for_each_conn(struct worker *worker, void (*act)(struct conn *conn))
+{
+    for (uint32_t slot = 0; slot < worker->conns.count; slot++)
+        if (worker->conns.slots[slot].object)
+            act(worker->conns.slots[slot].object);
+}
+
+static void stop_conn(struct conn *conn)
+{
+    conn_close(conn, CONN_END_STOPPED);
+}
+
+static void follow_phase(struct worker *worker)
+{
+    enum relay_phase phase = relay_phase(worker->relay);
+
+    if (phase == worker->phase)
+        return;
+    worker->phase = phase;
+    acceptor_stop(worker);
+    for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
+}
+
+static bool is_done(struct worker *worker)
+{
+    return worker->phase >= RELAY_DRAINING &&
+           atomic_load_explicit(&worker->load, memory_order_relaxed) == 0 &&
+           worker->drainer_count == 0 && mailbox_close(&worker->mailbox);
+}
+
+static int64_t time_to_wait(const struct worker *worker)
+{
+    /* Drainers that could not send yet, or have more to send, want a turn at once. */
+    if (worker->flush_head)
+        return 0;
+    /* All chunks are with drainers only for a moment: nobody must sleep while somebody starves. */
+    if (worker->starved_head)
+        return TIMER_TICK_NS;
+    return timers_wait(&worker->timers, worker->now);
+}
+
+void worker_run(struct worker *worker)
+{
+    struct io_event events[EVENTS_PER_TURN];
+
+    worker->now = clock_now();
+    timers_init(&worker->timers, worker->now);
+    int error = io_loop_attach(worker->loop);
+    if (error) {
+        log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u cannot start: %s",
+                 worker->index, strerror(-error));
+        relay_advance(worker->relay, RELAY_STOPPING);
+        (void)mailbox_close(&worker->mailbox);
+        return;
+    }
+    acceptor_start(worker);
+    while (!is_done(worker)) {
+        int count = io_poll(worker->loop, events, EVENTS_PER_TURN, time_to_wait(worker));
+        if (count < 0) {
+            log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u: waiting for events: %s",
+                     worker->index, strerror(-count));
+            count = 0;
+        }
+        worker->now = clock_now();
+        counters_add(worker->counters, COUNTER_loop_turns, 1);
+        timers_run(&worker->timers, worker->now);
+        for (int i = 0; i < count; i++)
+            handle(worker, &events[i]);
+        deliver_messages(worker);
+        follow_phase(worker);
+        drainers_flush(worker);
+        feed_starved(worker);
+        free_dead(worker);
+    }
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A worker: one thread, one loop, the connections that were given to it. Its turn has fixed phases: wait for
+ * events, timers, completions, messages, flush what was collected, and re-arm what had to wait.
+ */
+#ifndef RELAY_WORKER_H
+#define RELAY_WORKER_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "io/loop.h"
+#include "io/timer.h"
+#include "relay/counters.h"
+#include "relay/frame_pool.h"
+#include "relay/mailbox.h"
+#include "relay/relay.h"
+#include "relay/slab.h"
+
+struct conn;
+struct drainer;
+
+struct worker {
+    /* Fixed after creation. */
+    struct hyperderp_relay *relay;
+    struct counters *counters; /* aligned; written by this worker, read by anyone */
+    uint16_t index;
+
+    /* Shared. The loop for io_wake() alone. */
+    struct io_loop *loop;
+    struct mailbox mailbox;
+    atomic_uint
+        load; /* connections given to it; relaxed: it guides placement, and orders nothing */
+
+    /* Owned by the thread that starts and stops the relay. */
+    pthread_t thread;
+    bool has_thread;
+
+    /* Owned by the worker's thread from here on. */
+    int64_t now; /* CLOCK_MONOTONIC in ns, of the beginning of the turn */
+    struct timers timers;
+    struct frame_pool frames;
+    enum relay_phase phase; /* what it has acted upon */
+    uint64_t last_serial;   /* of sinks */
+    uint64_t random;        /* state of worker_random() */
+
+    struct slab conns;
+    struct conn *starved_head, *starved_tail; /* wait for a receive chunk */
+    struct conn *dead;                        /* freed at the end of the turn */
+
+    struct slab drainers;
+    unsigned drainer_count;
+    struct drainer *flush_head, *flush_tail; /* to be sent at the end of the turn */
+    struct drainer *spare_drainers;
+    unsigned spare_drainer_count;
+
+    unsigned place;            /* where the search for the least loaded worker begins */
+    struct timer accept_retry; /* after accepting failed */
+    uint64_t listening;        /* bit i: listener i is armed */
+};
+
+/* Makes a worker with its loop. 0, -ENOMEM, or what io_loop_new() said. */
+int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned index);
+void worker_free(struct worker *worker); /* only when its thread has ended; NULL is allowed */
+
+/* The body of the worker's thread. Returns when the relay has been drained or stopped; if the loop cannot be
+ * bound to the thread, it stops the relay. */
+void worker_run(struct worker *worker);
+
+/* Gives a message to a worker; false as mailbox_post(). Any thread. */
+bool worker_post(struct worker *worker, struct message *message);
+
+/* How a worker is named in a sink: never 0. */
+static inline unsigned worker_identity(const struct worker *worker)
+{
+    return worker->index + 1u;
+}
+
+/* A number that need not be secret. */
+uint64_t worker_random(struct worker *worker);
+
+#endif
