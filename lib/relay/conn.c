@@ -18,6 +18,9 @@
 /* How long a connection that is done may take to fetch its last bytes. */
 #define LINGER_NS 3000000000
 
+/* How often a relay that drains looks whether a client has got its last bytes. */
+#define LINGER_STEP_NS 50000000
+
 /* Restarting asks clients to come back after a random time up to this, so that they do not all come at once,
  * and to try for this long. */
 #define RECONNECT_WITHIN_MS 2000
@@ -229,9 +232,26 @@ void conn_finish(struct conn *conn)
     leave(conn);
     free_input(conn);
     conn_set_state(conn, CONN_DRAINING);
-    timer_set(&worker->timers, &conn->deadline, worker->now + LINGER_NS);
+    conn->linger_until = worker->now + LINGER_NS;
+    timer_set(&worker->timers, &conn->deadline, worker->now + LINGER_STEP_NS);
     sink_finish(conn->sink);
     conn_arm(conn);
+}
+
+/*
+ * A client that got its last bytes closes, and that is seen as the end of its stream. One that does not is
+ * waited for, as closing first could cost it those bytes (RFC 9112, section 9.6); a relay that drains is content
+ * when the client's side has acknowledged them.
+ */
+static void linger(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    if (worker->now >= conn->linger_until ||
+        (worker->phase >= RELAY_DRAINING && sink_is_acknowledged(conn->sink)))
+        conn_close(conn, CONN_END_ANSWERED);
+    else
+        timer_set(&worker->timers, &conn->deadline, worker->now + LINGER_STEP_NS);
 }
 
 void conn_restart(struct conn *conn)
@@ -280,8 +300,10 @@ static void deadline_passed(struct timer *timer)
         conn_send_control(conn, frame, frame_encode_keep_alive(frame));
         counters_add(conn->worker->counters, COUNTER_keepalives, 1);
         set_keepalive(conn);
+    } else if (conn->state == CONN_DRAINING) {
+        linger(conn);
     } else {
-        conn_close(conn, conn->state == CONN_DRAINING ? CONN_END_ANSWERED : CONN_END_TIMEOUT);
+        conn_close(conn, CONN_END_TIMEOUT);
     }
 }
 

@@ -24,7 +24,7 @@ enum conn_state {
     CONN_HELLO,     /* has sent ServerKey, reads ClientInfo; deadline: handshake */
     CONN_ADMISSION, /* reads nothing until admit() has answered; deadline: handshake */
     CONN_OPEN,      /* passes packets; deadline: the next KeepAlive */
-    CONN_DRAINING,  /* sends what is queued, discards what comes; deadline: linger */
+    CONN_DRAINING,  /* sends what is queued, discards what comes; deadline: the next look at it */
     CONN_CLOSED,    /* waits for the last completion of its receive; none needed */
 };
 
@@ -58,7 +58,8 @@ struct conn {
     bool starved;   /* in the worker's list of those that wait for a chunk */
     bool preferred; /* the client named this relay its home */
     struct timer deadline;
-    struct conn *next; /* in the worker's list of starved or of dead ones */
+    int64_t linger_until; /* in CONN_DRAINING */
+    struct conn *next;    /* in the worker's list of starved or of dead ones */
 
     /* Input. */
     uint8_t header_len; /* bytes in header */

@@ -99,12 +99,17 @@ static void add_piece(struct drainer *drainer, uint8_t *bytes, size_t size, stru
     drainer->bytes += size;
 }
 
+static void add_frame(struct drainer *drainer, struct frame *frame)
+{
+    add_piece(drainer, frame->data + frame->sent, frame->size - frame->sent, NULL, frame);
+    drainer->packets += frame->kind != FRAME_KIND_CONTROL;
+}
+
 bool drainer_add_frame(struct drainer *drainer, struct frame *frame)
 {
     if (batch_full(drainer))
         return false;
-    add_piece(drainer, frame->data + frame->sent, frame->size - frame->sent, NULL, frame);
-    drainer->packets += frame->kind != FRAME_KIND_CONTROL;
+    add_frame(drainer, frame);
     return true;
 }
 
@@ -299,17 +304,17 @@ static void drainer_stalled(struct timer *timer)
     pthread_mutex_unlock(&sink->lock);
 }
 
-/* Loads the next batch: the half-sent frame first, then from the queue. */
+/* Loads the next batch, of less than DRAINER_PIECES frames: the half-sent one first, then from the queue. */
 static void load(struct drainer *drainer, struct frame_list *batch)
 {
     struct sink *sink = drainer->sink;
     struct frame *frame;
 
     if (sink->partial)
-        (void)drainer_add_frame(drainer, sink->partial);
+        add_frame(drainer, sink->partial);
     sink->partial = NULL;
     while ((frame = frame_list_pop(batch)))
-        (void)drainer_add_frame(drainer, frame);
+        add_frame(drainer, frame);
     drainer->phase = DRAINER_LOADED;
 }
 

@@ -2,8 +2,10 @@
 /* Pushing to a connection, and its end. */
 #include "relay/sink.h"
 
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -153,6 +155,16 @@ void sink_finish(struct sink *sink)
     if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0 && !sink->broken)
         shutdown(sink->fd, SHUT_WR);
     pthread_mutex_unlock(&sink->lock);
+}
+
+bool sink_is_acknowledged(struct sink *sink)
+{
+    int unacknowledged = 0;
+
+    pthread_mutex_lock(&sink->lock);
+    bool idle = atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0;
+    pthread_mutex_unlock(&sink->lock);
+    return idle && (ioctl(sink->fd, SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0);
 }
 
 void sink_close(struct worker *worker, struct sink *sink)

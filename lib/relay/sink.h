@@ -76,6 +76,10 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
 /* Shuts down the sending side when all that is queued has been sent. The conn's worker only. */
 void sink_finish(struct sink *sink);
 
+/* Tells whether all that was queued has been sent, and acknowledged by the other side's TCP. The conn's worker
+ * only. */
+bool sink_is_acknowledged(struct sink *sink);
+
 /* Shuts the socket down, drops what waits, and closes the socket as soon as nobody drains it. The conn's
  * worker only, once; the sink's fd must not be used by it afterwards. */
 void sink_close(struct worker *worker, struct sink *sink);

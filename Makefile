@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Builds libhyperderp, hyper-derp and their tests. `make help` lists the targets; docs and README
+# say what they are for. Source files are found by wildcard: a new file needs no edit here.
+
+MAKEFLAGS += -r
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+quoted = '$(subst ','\'',$(1))'
+
+# ---- Settings, from the command line or the environment ----------------------------------------
+
+# SAN=address,undefined or SAN=thread builds with these sanitizers, in a directory of their own.
+SAN ?=
+ifeq ($(SAN),)
+BUILD ?= build
+else ifneq ($(findstring address,$(SAN)),)
+BUILD ?= build-asan
+else ifneq ($(findstring thread,$(SAN)),)
+BUILD ?= build-tsan
+else
+BUILD ?= build-$(subst $(comma),-,$(SAN))
+endif
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+DESTDIR ?=
+
+PKG_CONFIG ?= pkg-config
+OBJCOPY ?= objcopy
+INSTALL ?= install
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 60
+WERROR ?= 0
+V ?= 0
+
+# ---- What there is -----------------------------------------------------------------------------
+
+VERSION := $(shell awk '$$2 == "HYPERDERP_VERSION" { gsub(/"/, "", $$3); print $$3 }' \
+	include/hyperderp/version.h)
+ABI := $(shell awk '$$2 == "HYPERDERP_ABI_VERSION" { print $$3 }' include/hyperderp/version.h)
+SONAME := libhyperderp.so.$(ABI)
+
+HEADERS := $(wildcard include/hyperderp/*.h)
+LIB_SRCS := $(sort $(wildcard lib/*.c lib/*/*.c))
+DAEMON_SRCS := $(sort $(wildcard daemon/*.c))
+BENCH_SRCS := $(sort $(wildcard bench/*.c))
+UNIT_SRCS := $(sort $(wildcard tests/unit/*.c))
+INTEGRATION_SRCS := $(sort $(wildcard tests/integration/*.c))
+FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+MANPAGES := $(sort $(wildcard man/*.[1-8]))
+
+OBJ := $(BUILD)/obj
+LIB_OBJS := $(LIB_SRCS:%.c=$(OBJ)/%.o)
+# The client is internal for now: programs of this tree find it in the archive, the shared library
+# does not carry it.
+SO_OBJS := $(filter-out $(OBJ)/lib/client/%,$(LIB_OBJS))
+DAEMON_OBJS := $(DAEMON_SRCS:%.c=$(OBJ)/%.o)
+BENCH_OBJS := $(BENCH_SRCS:%.c=$(OBJ)/%.o)
+# Files named test_*.c are programs; the other files beside them are linked into each of those.
+UNIT_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(UNIT_SRCS)))
+INTEGRATION_SHARED := $(patsubst %.c,$(OBJ)/%.o,\
+	$(filter-out tests/integration/test_%,$(INTEGRATION_SRCS)))
+
+ARCHIVE := $(BUILD)/libhyperderp.a
+SHARED := $(BUILD)/$(SONAME)
+DAEMON := $(BUILD)/hyper-derp
+BENCH := $(BUILD)/hyper-derp-bench
+PC := $(BUILD)/libhyperderp.pc
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRCS)))
+INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%,$(INTEGRATION_SRCS)))
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
+REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
+TESTS := $(UNIT_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
+
+# ---- Flags -------------------------------------------------------------------------------------
+
+# What the library needs, as pkg-config modules; the .pc file names the same ones.
+MODULES := liburing libsodium jansson
+MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13'
+
+# Targets that compile nothing work on a machine where nothing is installed yet.
+ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
+MODULES_MISSING := $(shell for module in $(MODULE_VERSIONS); do \
+	$(PKG_CONFIG) --exists "$$module" 2>/dev/null || printf '%s; ' "$$module"; done)
+ifneq ($(MODULES_MISSING),)
+$(error pkg-config does not find $(MODULES_MISSING)run ./bootstrap to install what is missing)
+endif
+MODULE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(MODULES))
+MODULE_LIBS := $(shell $(PKG_CONFIG) --libs $(MODULES))
+CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --silence-errors --cflags cmocka)
+CMOCKA_LIBS := $(shell $(PKG_CONFIG) --silence-errors --libs cmocka || echo -lcmocka)
+CC_VERSION := $(shell $(CC) -dumpfullversion -dumpversion 2>/dev/null)
+endif
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
+ifeq ($(WERROR),1)
+WARNINGS += -Werror
+endif
+
+ifeq ($(SAN),)
+CFLAGS ?= -O2 -g
+# Distributions set a level of _FORTIFY_SOURCE of their own, hence the -U.
+HARDEN ?= -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+SO_DEFS := -Wl,-z,defs
+else
+CFLAGS ?= -O1 -g
+HARDEN ?=
+# A shared library leaves the functions of a sanitizer's runtime to the program.
+SO_DEFS :=
+SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+
+HD_CFLAGS = -std=c17 $(WARNINGS) -fvisibility=hidden -pthread $(CFLAGS) $(SANFLAGS)
+HD_CPPFLAGS = -D_GNU_SOURCE $(CPPFLAGS) $(HARDEN) $(MODULE_CFLAGS)
+HD_LDFLAGS = -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
+LIBS = $(MODULE_LIBS) $(LDLIBS)
+
+# The daemon sees the public headers alone.
+$(OBJ)/lib/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIC
+$(OBJ)/daemon/%.o: OBJ_FLAGS = -Iinclude -fPIE
+$(OBJ)/bench/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIE
+$(OBJ)/tests/%.o: OBJ_FLAGS = -Iinclude -Ilib $(CMOCKA_CFLAGS) -fPIE
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+# ---- Building ----------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(DAEMON) $(BENCH) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build everything, into build/ (the default)
+
+# Two stamps, rewritten only when their contents change. `flags` makes every object anew when a
+# flag, the compiler or its version is another; `sources` links anew when a file came or went.
+FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
+SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(UNIT_SRCS) $(INTEGRATION_SRCS)
+PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES)
+
+define stamp
+@mkdir -p $(@D)
+@printf '%s\n' $(call quoted,$(1)) >$@.new
+@if cmp -s $@.new $@; then rm -f $@.new; else mv -f $@.new $@; fi
+endef
+
+.PHONY: FORCE
+FORCE:
+$(BUILD)/flags: FORCE
+	$(call stamp,$(FLAGS_TEXT))
+$(BUILD)/sources: FORCE
+	$(call stamp,$(SOURCES_TEXT))
+$(BUILD)/dirs: FORCE
+	$(call stamp,$(PC_TEXT))
+
+$(OBJ)/%.o: %.c $(BUILD)/flags
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OBJ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(ARCHIVE): $(LIB_OBJS) $(BUILD)/sources
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJS)
+
+$(SHARED): $(SO_OBJS) lib/libhyperderp.map $(BUILD)/flags $(BUILD)/sources
+	$(say) LINK $@
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=lib/libhyperderp.map $(SO_DEFS) \
+		$(HD_LDFLAGS) -o $@ $(SO_OBJS) $(LIBS)
+	$(Q)ln -sf $(SONAME) $(BUILD)/libhyperderp.so
+
+# What is installed as the static library is one object in which only the public functions are
+# visible, so that internal names like conn_close() never meet those of the program around it.
+$(BUILD)/install/libhyperderp.a: $(SO_OBJS) $(BUILD)/flags $(BUILD)/sources
+	$(say) AR $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) -r -nostdlib -o $(@D)/libhyperderp.o $(SO_OBJS)
+	$(Q)$(OBJCOPY) --localize-hidden $(@D)/libhyperderp.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(@D)/libhyperderp.o
+
+$(PC): pkgconfig/libhyperderp.pc.in $(BUILD)/dirs
+	$(say) GEN $@
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' \
+		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${exec_prefix}/%,$(LIBDIR))|' \
+		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(MODULES)|' $< >$@
+
+define link
+$(say) LINK $@
+@mkdir -p $(@D)
+$(Q)$(CC) -pie $(HD_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(LIBS)
+endef
+
+$(DAEMON): $(DAEMON_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
+	$(call link)
+
+$(BENCH): $(BENCH_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
+	$(call link)
+
+$(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_SHARED) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
+	$(call link,$(CMOCKA_LIBS))
+
+$(BUILD)/tests/integration/%: $(OBJ)/tests/integration/%.o $(INTEGRATION_SHARED) $(ARCHIVE) \
+		$(BUILD)/flags $(BUILD)/sources
+	$(call link,$(CMOCKA_LIBS))
+
+$(BUILD)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(ARCHIVE) \
+		$(BUILD)/flags $(BUILD)/sources
+	$(call link)
+
+.SECONDARY:
+
+# ---- Fuzzing: objects of their own, as libFuzzer wants its instrumentation in the library too ---
+
+FUZZ := $(BUILD)/fuzz
+FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_LIB_OBJS := $(LIB_SRCS:%.c=$(FUZZ)/obj/%.o)
+FUZZERS := $(FUZZ_NAMES:%=$(FUZZ)/fuzz_%)
+
+# Said once and plainly, rather than by each compilation.
+.PHONY: fuzz-compiler
+fuzz-compiler:
+	@command -v $(firstword $(FUZZ_CC)) >/dev/null || \
+		{ echo 'make fuzz needs clang: ./bootstrap --ci installs it' >&2; exit 1; }
+
+$(FUZZ)/obj/%.o: %.c $(BUILD)/flags | fuzz-compiler
+	$(say) FUZZCC $<
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) -Iinclude -Ilib -D_GNU_SOURCE $(CPPFLAGS) $(MODULE_CFLAGS) -std=c17 $(WARNINGS) \
+		$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -pthread -MMD -MP -c -o $@ $<
+
+$(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIB_OBJS) $(BUILD)/flags $(BUILD)/sources
+	$(say) LINK $@
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -pthread -o $@ $(filter %.o,$^) $(LIBS)
+
+# ---- Running and testing -----------------------------------------------------------------------
+
+.PHONY: run
+run: $(DAEMON) $(BENCH) ## build and start a relay on 127.0.0.1:3340, for trying things out
+	@exec $(DAEMON) --dev
+
+RESULTS = $(BUILD)/results/$@
+RUNNER = tests/run-tests --results $(RESULTS)
+TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
+	HYPER_DERP_BENCH=$(abspath $(BENCH)) SAN=$(call quoted,$(SAN)) \
+	CC=$(call quoted,$(CC)) WERROR=$(WERROR) GNUMAKE=$(call quoted,$(MAKE_COMMAND)) \
+	SONAME=$(SONAME) VERSION=$(VERSION)
+
+STYLE_CHECKS := tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
+	tests/check/symbols.sh tests/check/selftest.sh
+
+# Each program is given as NAME:COMMAND.
+run_style = $(RUNNER) --timeout 120 run style $(foreach c,$(STYLE_CHECKS),'$(basename $(notdir $c)):$c')
+run_unit = $(RUNNER) --timeout 120 --parallel run unit \
+	$(foreach t,$(UNIT_TESTS),'$(notdir $t):$t') $(foreach f,$(FUZZ_NAMES),\
+	'replay_$f:$(BUILD)/tests/fuzz/replay_$f tests/fuzz/corpus/$f')
+run_integration = $(RUNNER) --timeout 600 run integration \
+	$(foreach t,$(INTEGRATION_TESTS),'$(notdir $t):$t')
+run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
+run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh'
+run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \
+	$(foreach f,$(FUZZ_NAMES),'fuzz_$f:tests/check/fuzz.sh $(FUZZ)/fuzz_$f $(FUZZ_SECONDS)')
+
+# Each suite runs whatever the one before it said; the closing sum decides.
+define run_suites
+@export $(TEST_ENV); $(RUNNER) start; $(foreach s,$(1),$(run_$(s));) $(RUNNER) sum
+endef
+
+INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
+
+.PHONY: check check-style check-unit check-integration check-interop check-install fuzz
+check: all $(INSTALLED) ## build, then run all tests
+	$(call run_suites,style unit integration interop install)
+
+check-style: $(SHARED) ## formatting, direction of includes, exported symbols
+	$(call run_suites,style)
+
+check-unit: $(UNIT_TESTS) $(REPLAYS) ## unit tests, and the fuzzers' corpora replayed
+	$(call run_suites,unit)
+
+check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start the daemon
+	$(call run_suites,integration)
+
+check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client; they need Go
+	$(call run_suites,interop)
+
+check-install: $(INSTALLED) ## install under a temporary DESTDIR and build programs against it
+	$(call run_suites,install)
+
+fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
+	$(call run_suites,fuzz)
+
+# ---- Installing --------------------------------------------------------------------------------
+
+man_path = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
+
+.PHONY: install uninstall
+install: $(INSTALLED) ## install below DESTDIR= PREFIX=/usr/local (LIBDIR= and others as well)
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR) \
+		$(DESTDIR)$(INCLUDEDIR)/hyperderp
+	$(INSTALL) -m 755 $(DAEMON) $(BENCH) $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 $(SHARED) $(BUILD)/install/libhyperderp.a $(DESTDIR)$(LIBDIR)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libhyperderp.so
+	$(INSTALL) -m 644 $(PC) $(DESTDIR)$(PKGCONFIGDIR)
+	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/hyperderp
+	$(foreach m,$(MANPAGES),$(INSTALL) -D -m 644 $m $(call man_path,$m) &&) :
+
+uninstall: ## remove what install put there, given the same DESTDIR and PREFIX
+	rm -f $(DESTDIR)$(BINDIR)/hyper-derp $(DESTDIR)$(BINDIR)/hyper-derp-bench
+	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libhyperderp.so \
+		$(DESTDIR)$(LIBDIR)/libhyperderp.a $(DESTDIR)$(PKGCONFIGDIR)/libhyperderp.pc
+	rm -f $(foreach h,$(HEADERS),$(DESTDIR)$(INCLUDEDIR)/hyperderp/$(notdir $h))
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/hyperderp
+	rm -f $(foreach m,$(MANPAGES),$(call man_path,$m))
+
+.PHONY: clean help
+clean: ## remove what was built (build/ and the sanitizers' directories)
+	rm -rf $(sort $(BUILD) build build-asan build-tsan build-clang)
+
+help: ## this list
+	@echo 'make [TARGET...] [SAN=address,undefined | SAN=thread] [CC=clang] [WERROR=1] [V=1]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+-include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d)
+-include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(INTEGRATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
+-include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# install.sh: installs below a temporary DESTDIR, looks at what came there, builds and runs programs
+# against it through pkg-config, shared and static, from C and from C++, and uninstalls.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+: "${BUILD:=build}" "${GNUMAKE:=make}" "${CC:=cc}" "${CXX:=c++}" "${SONAME:=libhyperderp.so.0}"
+if [ -n "${SAN:-}" ]; then
+    echo "a library with sanitizers is not for installing"
+    exit 77
+fi
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+trap 'exit 1' INT TERM
+failed=0
+
+# try NAME COMMAND...: one case. Its output is shown when it fails.
+try() {
+    local name=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        echo "ok - $name"
+    else
+        [ -z "$output" ] || echo "$output"
+        echo "not ok - $name"
+        failed=1
+    fi
+}
+
+# The make around this script hands its variables down, but its job server is not for us.
+run_make() {
+    MAKEFLAGS=$(sed -E 's/(^| )-j[0-9]*//; s/ ?--jobserver-[a-z]+=[^ ]+//' <<<"${MAKEFLAGS:-}") \
+        "$GNUMAKE" --no-print-directory "$@"
+}
+
+staged_pkg_config() {
+    PKG_CONFIG_PATH=$stage/usr/local/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage \
+        pkg-config "$@" libhyperderp
+}
+
+has_expected_files() {
+    {
+        printf 'bin/%s\n' hyper-derp hyper-derp-bench
+        printf 'lib/%s\n' "$SONAME" libhyperderp.so libhyperderp.a pkgconfig/libhyperderp.pc
+        (cd include && printf 'include/%s\n' hyperderp/*.h)
+        for page in man/*.[1-8]; do
+            [ ! -e "$page" ] || echo "share/man/man${page##*.}/${page#man/}"
+        done
+    } | sort >"$stage/expected"
+    (cd "$stage/usr/local" && find . ! -type d | sed 's|^\./||' | sort) >"$stage/found"
+    diff "$stage/expected" "$stage/found" || return 1
+    # Readable by everyone, writable by none but the owner, and only programs can be started.
+    local odd
+    odd=$(find "$stage/usr/local" -type f \( ! -perm -444 -o -perm /022 \) -print
+        find "$stage/usr/local/bin" -type f ! -perm -111 -print
+        find "$stage/usr/local/include" "$stage/usr/local/lib" -type f -perm /111 -print)
+    [ -z "$odd" ] || { echo "wrong mode: $odd"; return 1; }
+}
+
+pc_is_right() {
+    local pc=$stage/usr/local/lib/pkgconfig/libhyperderp.pc
+    ! grep -n "$stage\|@" "$pc" || return 1
+    [ "$(staged_pkg_config --modversion)" = "$VERSION" ] || { echo "modversion"; return 1; }
+    # Who links the shared library needs none of the libraries below it.
+    local libs
+    libs=$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --libs libhyperderp) || return 1
+    [ "$(xargs <<<"$libs")" = "-L/usr/local/lib -lhyperderp" ] || { echo "libs: $libs"; return 1; }
+}
+
+# Internal names such as conn_close() must not meet those of the program around the library.
+archive_hides_internals() {
+    local names
+    names=$(nm --extern-only --defined-only "$stage/usr/local/lib/libhyperderp.a" |
+        awk 'NF == 3 && $3 !~ /^hyperderp_/ { print $3 }')
+    [ -z "$names" ] || { echo "visible in libhyperderp.a: $names"; return 1; }
+}
+
+header_stands_alone() {
+    echo "#include <hyperderp/$1>" >"$stage/header.c"
+    local flags
+    flags=$(staged_pkg_config --cflags) || return 1
+    # shellcheck disable=SC2086
+    $CC -std=c11 -Wall -Wextra -pedantic -Werror $flags -fsyntax-only "$stage/header.c" &&
+        $CXX -std=c++17 -Wall -Wextra -pedantic -Werror $flags -fsyntax-only -x c++ "$stage/header.c"
+}
+
+# build COMPILER STANDARD SOURCE shared|static PROGRAM
+build() {
+    local cflags libs
+    cflags=$(staged_pkg_config --cflags) || return 1
+    if [ "$4" = static ]; then
+        # By file name, as -lhyperderp would find the shared library beside it.
+        libs=$(staged_pkg_config --static --libs | sed 's/-lhyperderp/-l:libhyperderp.a/') || return 1
+    else
+        libs=$(staged_pkg_config --libs) || return 1
+    fi
+    # shellcheck disable=SC2086
+    $1 -std="$2" -O1 -Wall -Wextra -pedantic -Werror $cflags -o "$stage/$5" "$3" $libs || return 1
+    local needed
+    needed=$(objdump -p "$stage/$5" | grep -c "NEEDED.*$SONAME")
+    [ "$4 $needed" = "shared 1" ] || [ "$4 $needed" = "static 0" ] ||
+        { echo "$5 was to be $4"; return 1; }
+}
+
+# Starts the relay, asks it for a page, stops it.
+embed_runs() {
+    local line port answer status
+    LD_LIBRARY_PATH=$stage/usr/local/lib timeout --kill-after=5 60 "$stage/$1" 127.0.0.1:0 \
+        >"$stage/fifo" &
+    embed_pid=$!
+    # This runs in a subshell of its own; nothing of it may outlive a failure.
+    trap 'kill "$embed_pid" 2>/dev/null' EXIT
+    exec 3<"$stage/fifo"
+    IFS= read -r -t 20 line <&3 || { echo "no line from $1"; return 1; }
+    port=$(sed -nE 's/^listening on 127\.0\.0\.1:([0-9]+)$/\1/p' <<<"$line")
+    [ -n "$port" ] || { echo "unexpected line: $line"; return 1; }
+    exec 4<>"/dev/tcp/127.0.0.1/$port" || return 1
+    # In one piece, and should the relay hang up it is cat that meets SIGPIPE.
+    printf 'GET / HTTP/1.1\r\nHost: embed\r\n\r\n' | cat >&4
+    IFS= read -r -t 20 answer <&4 || { echo "no answer on port $port"; return 1; }
+    exec 4>&-
+    [[ $answer == "HTTP/1.1 200 "* ]] || { echo "unexpected answer: $answer"; return 1; }
+    kill -TERM "$embed_pid"
+    wait "$embed_pid"
+    status=$?
+    [ "$status" = 0 ] || { echo "exit status $status after SIGTERM"; return 1; }
+    IFS= read -r -t 20 line <&3
+    exec 3<&-
+    [[ $line == "0 clients joined, "* ]] || { echo "unexpected last line: $line"; return 1; }
+}
+
+embed_refuses() {
+    local output status
+    output=$(LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/embed-shared-c11" "$@" 2>&1)
+    status=$?
+    echo "exit status $status: $output"
+    [ "$status" != 0 ] && [ "$status" -lt 126 ]
+}
+
+public_cc_runs() {
+    [ "$(LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/$1")" = "$VERSION" ]
+}
+
+daemon_runs() {
+    "$stage/usr/local/bin/hyper-derp" --version | tee /dev/stderr | grep -qF "$VERSION"
+}
+
+# As distributions call it.
+other_folders() {
+    run_make install DESTDIR="$stage/other" PREFIX=/usr LIBDIR=/usr/lib/some-triplet || return 1
+    local pc=$stage/other/usr/lib/some-triplet/pkgconfig
+    [ "$(PKG_CONFIG_PATH=$pc pkg-config --variable=libdir libhyperderp)" = /usr/lib/some-triplet ] &&
+        [ -f "$stage/other/usr/lib/some-triplet/libhyperderp.a" ] &&
+        [ -f "$stage/other/usr/include/hyperderp/relay.h" ]
+}
+
+uninstall_leaves_nothing() {
+    run_make uninstall DESTDIR="$stage" PREFIX=/usr/local || return 1
+    local left
+    left=$(find "$stage/usr" ! -type d)
+    [ -z "$left" ] || { echo "left: $left"; return 1; }
+}
+
+mkfifo "$stage/fifo"
+umask 077 # an administrator's umask must not make the library unreadable
+try "make install" run_make install DESTDIR="$stage" PREFIX=/usr/local
+if [ "$failed" = 1 ]; then
+    exit 1
+fi
+try "installed files" has_expected_files
+try "libhyperderp.pc" pc_is_right
+try "static library hides internal names" archive_hides_internals
+for header in include/hyperderp/*.h; do
+    try "${header#include/} alone, C and C++" header_stands_alone "${header#include/hyperderp/}"
+done
+for kind in shared static; do
+    for standard in c11 c17; do
+        try "embed.c, $standard, $kind" build "$CC" $standard examples/embed.c $kind "embed-$kind-$standard"
+    done
+    try "public.cc, c++17, $kind" build "$CXX" c++17 tests/install/public.cc $kind "public-$kind"
+    try "public.cc runs, $kind" public_cc_runs "public-$kind"
+    try "embed.c runs, $kind" embed_runs "embed-$kind-c11"
+done
+try "embed.c refuses a wrong key" embed_refuses 127.0.0.1:0 nodekey:12
+try "embed.c refuses a wrong address" embed_refuses nonsense
+try "installed daemon" daemon_runs
+try "make uninstall" uninstall_leaves_nothing
+try "other PREFIX and LIBDIR" other_folders
+run_make "$BUILD/libhyperderp.pc" >/dev/null # for the default PREFIX again
+exit "$failed"

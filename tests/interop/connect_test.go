@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// The ways to connect: Tailscale's whole HTTP client, or its DERP client on a connection that was
+// upgraded by hand, with or without waiting for the relay's answer.
+
+package interop
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"tailscale.com/derp"
+	"tailscale.com/derp/derphttp"
+	"tailscale.com/net/netmon"
+	"tailscale.com/types/key"
+)
+
+type way int
+
+const (
+	byHTTPClient way = iota // derphttp.Client
+	byUpgrade               // derp.Client behind a 101
+	byFastStart             // derp.Client that sends ClientInfo along with the request, without a 101
+	ways
+)
+
+// connect connects a new peer with a key of its own. It is connected when it has got ServerInfo:
+// from then on the relay routes packets to it.
+func (r *relay) connect(ctx context.Context, t *testing.T, name string) *peer {
+	t.Helper()
+	return r.connectAs(ctx, t, name, key.NewNode(), byHTTPClient)
+}
+
+// connectSeveral connects peers, each in another way than the one before.
+func (r *relay) connectSeveral(ctx context.Context, t *testing.T, count int) []*peer {
+	t.Helper()
+	peers := make([]*peer, count)
+	for i := range peers {
+		peers[i] = r.connectAs(ctx, t, fmt.Sprintf("peer %d", i), key.NewNode(), way(i)%ways)
+	}
+	return peers
+}
+
+func (r *relay) connectAs(ctx context.Context, t *testing.T, name string, private key.NodePrivate,
+	how way) *peer {
+	t.Helper()
+	p := &peer{name: name, private: private, public: private.Public()}
+	switch how {
+	case byHTTPClient:
+		r.useHTTPClient(ctx, t, p)
+	case byUpgrade:
+		p.conn = r.dial(ctx, t)
+		brw := buffered(p.conn)
+		requestUpgrade(t, brw, r.address())
+		p.useConn(t, brw)
+	case byFastStart:
+		p.conn = r.dial(ctx, t)
+		brw := buffered(p.conn)
+		// Not flushed: the client's first frame takes the request along.
+		brw.WriteString(upgradeRequest(r.address(), derp.FastStartHeader+": 1"))
+		p.useConn(t, brw, derp.ServerPublicKey(r.publicKey()))
+	}
+	p.listen()
+	t.Cleanup(p.leave)
+	expect[derp.ServerInfoMessage](ctx, t, p)
+	return p
+}
+
+func (r *relay) useHTTPClient(ctx context.Context, t *testing.T, p *peer) {
+	t.Helper()
+	c, err := derphttp.NewClient(p.private, "http://"+r.address()+"/derp", discardLog, netmon.NewStatic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.AppName = "interop ✓"
+	c.SetCanAckPings(true)
+	c.SetURLDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialTimed(ctx, address)
+		if err == nil {
+			p.conn = conn
+		}
+		return conn, err
+	})
+	if err := c.Connect(ctx); err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+	if got := c.ServerPublicKey(); got != r.publicKey() {
+		t.Fatalf("%s: the relay's key is %v, its log says %v", p.name, got, r.publicKey())
+	}
+	p.client = c
+	p.close = func() { c.Close() }
+}
+
+func (p *peer) useConn(t *testing.T, brw *bufio.ReadWriter, options ...derp.ClientOpt) {
+	t.Helper()
+	c, err := derp.NewClient(p.private, p.conn, brw, discardLog, options...)
+	if err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+	p.client = c
+	p.close = func() { p.conn.Close() }
+}
+
+func discardLog(string, ...any) {}
+
+// timedConn is a TCP connection on which no Write waits for ever for a relay that does not read.
+type timedConn struct{ *net.TCPConn }
+
+func (c *timedConn) Write(data []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(cellDeadline)); err != nil {
+		return 0, err
+	}
+	return c.TCPConn.Write(data)
+}
+
+func dialTimed(ctx context.Context, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &timedConn{conn.(*net.TCPConn)}, nil
+}
+
+// dial opens a connection on which nothing was said yet.
+func (r *relay) dial(ctx context.Context, t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := dialTimed(ctx, r.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func buffered(conn net.Conn) *bufio.ReadWriter {
+	return bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
+}
+
+// upgradeRequest returns the head of the request that opens a DERP connection.
+func upgradeRequest(host string, more ...string) string {
+	head := "GET /derp HTTP/1.1\r\nHost: " + host + "\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n"
+	for _, header := range more {
+		head += header + "\r\n"
+	}
+	return head + "\r\n"
+}
+
+// requestUpgrade sends the request and reads the answer, which must be the switch to DERP.
+func requestUpgrade(t *testing.T, brw *bufio.ReadWriter, host string) *http.Response {
+	t.Helper()
+	brw.WriteString(upgradeRequest(host))
+	if err := brw.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return readUpgrade(t, brw)
+}
+
+func readUpgrade(t *testing.T, brw *bufio.ReadWriter) *http.Response {
+	t.Helper()
+	response, err := http.ReadResponse(brw.Reader, nil)
+	if err != nil {
+		t.Fatalf("no answer to the upgrade: %v", err)
+	}
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("the answer to the upgrade is %s, want 101", response.Status)
+	}
+	return response
+}
+
+// appendFrame appends a whole DERP frame.
+func appendFrame(to []byte, frameType derp.FrameType, payload []byte) []byte {
+	to = append(to, byte(frameType))
+	to = binary.BigEndian.AppendUint32(to, uint32(len(payload)))
+	return append(to, payload...)
+}
+
+// appendSendPacket appends the frame that sends a packet.
+func appendSendPacket(to []byte, destination key.NodePublic, packet []byte) []byte {
+	return appendFrame(to, derp.FrameSendPacket, append(destination.AppendTo(nil), packet...))
+}
+
+func randomBytes8() (data [8]byte) {
+	rand.Read(data[:])
+	return data
+}
