@@ -99,7 +99,10 @@ typedef struct hyperderp_relay_options {
     hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
                                hyperderp_admission *ticket);
 
-    /** A key has its first connection (up), or lost its last one (not up). May be NULL. */
+    /**
+     * A key has its first connection (up), or lost its last one (not up). The calls for one key come
+     * in this order, also when its connections belong to several workers. May be NULL.
+     */
     void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
 
     /**

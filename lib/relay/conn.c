@@ -310,12 +310,11 @@ static void deadline_passed(struct timer *timer)
 void conn_open(struct conn *conn)
 {
     struct worker *worker = conn->worker;
-    struct hyperderp_relay *relay = worker->relay;
 
     /* ServerInfo first: whatever others send from now on comes behind it. */
     sink_push(worker, conn->sink, conn->greeting);
     conn->greeting = NULL;
-    int joined = route_join(&relay->routes, &conn->key, conn->sink, &conn->peer);
+    int joined = route_join(&worker->relay->routes, &conn->key, conn->sink, &conn->peer);
     if (joined < 0) {
         conn_close(conn, CONN_END_RESOURCES);
         return;
@@ -324,13 +323,8 @@ void conn_open(struct conn *conn)
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
     log_conn(conn, joined == 0 ? "joined" : "joined; its key is connected already");
-    if (joined == 0) {
-        counters_add(worker->counters, COUNTER_peers_active, 1);
-        if (relay->peer_changed)
-            relay->peer_changed(relay->user, &conn->key, true);
-    } else {
-        counters_add(worker->counters, COUNTER_duplicate_connections, 1);
-    }
+    counters_add(worker->counters,
+                 joined == 0 ? COUNTER_peers_active : COUNTER_duplicate_connections, 1);
 }
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)

@@ -143,6 +143,4 @@ void forward_peer_left(struct worker *worker, struct peer *peer)
         sink_unref(sink);
     }
     recipients_destroy(&told);
-    if (relay->peer_changed)
-        relay->peer_changed(relay->user, &peer->key, false);
 }

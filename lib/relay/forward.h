@@ -18,7 +18,7 @@
 void forward_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size);
 void forward_frame(struct conn *conn, struct frame *frame);
 
-/* A key has lost its last connection: tells those that it has sent to, and the embedder. */
+/* A key has lost its last connection: tells those that it has sent to. */
 void forward_peer_left(struct worker *worker, struct peer *peer);
 
 /* Lets go of the destinations that a connection has at hand. */

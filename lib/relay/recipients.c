@@ -21,11 +21,11 @@ static struct recipient *find(struct recipient *entries, uint32_t capacity,
 /* Returns false when there is no room for one more. */
 static bool grow(struct recipients *set)
 {
+    if (set->count >= RECIPIENTS_MAX)
+        return false;
     if (set->count < set->capacity / 4 * 3)
         return true;
     uint32_t capacity = set->capacity ? set->capacity * 2 : FIRST_CAPACITY;
-    if (set->count >= RECIPIENTS_MAX)
-        return false;
     struct recipient *entries = calloc(capacity, sizeof(*entries));
     if (!entries)
         return set->count + 1 < set->capacity;

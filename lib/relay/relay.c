@@ -47,7 +47,6 @@ static void set_options(hyperderp_relay *relay, const hyperderp_relay_options *o
     relay->keepalive_ns = (int64_t)options->keepalive_ms * NS_PER_MS;
     relay->write_timeout_ns = (int64_t)options->write_timeout_ms * NS_PER_MS;
     relay->admit = options->admit;
-    relay->peer_changed = options->peer_changed;
     relay->user = options->user;
     relay->worker_count = options->workers;
 }
@@ -111,7 +110,7 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     if (!relay)
         return -ENOMEM;
     set_options(relay, &options);
-    route_init(&relay->routes);
+    route_init(&relay->routes, options.peer_changed, options.user);
     frame_depot_init(&relay->frames, options.memory_bytes);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->phase, RELAY_NEW);

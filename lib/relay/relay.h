@@ -39,7 +39,6 @@ struct hyperderp_relay {
     int64_t handshake_timeout_ns, keepalive_ns, write_timeout_ns;
     hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
                                hyperderp_admission *ticket);
-    void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
     void *user;
     unsigned worker_count;
     struct worker **workers;

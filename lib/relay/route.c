@@ -9,9 +9,12 @@
 
 #define FIRST_BUCKETS 4
 
-void route_init(struct route_table *table)
+void route_init(struct route_table *table,
+                void (*peer_changed)(void *user, const hyperderp_key *peer, bool up), void *user)
 {
     memset(table, 0, sizeof(*table));
+    table->peer_changed = peer_changed;
+    table->user = user;
     randombytes_buf(table->hash_key, sizeof(table->hash_key));
     for (unsigned i = 0; i < ROUTE_STRIPES; i++)
         pthread_mutex_init(&table->stripes[i].lock, NULL);
@@ -76,6 +79,13 @@ static bool stripe_grow(struct route_stripe *stripe)
 }
 
 /* Needs the stripe's lock. */
+static void tell(const struct route_table *table, const struct peer *peer, bool up)
+{
+    if (table->peer_changed)
+        table->peer_changed(table->user, &peer->key, up);
+}
+
+/* Needs the stripe's lock. */
 static void set_active(struct peer *peer)
 {
     atomic_store_explicit(&peer->active, peer->sinks, memory_order_release);
@@ -117,6 +127,8 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
     sink->next_of_key = peer->sinks;
     peer->sinks = sink;
     set_active(peer);
+    if (result == 0)
+        tell(table, peer, true);
     pthread_mutex_unlock(&stripe->lock);
     *out = peer;
     return result;
@@ -136,6 +148,7 @@ bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink
             at = &(*at)->chain;
         *at = peer->chain;
         stripe->peers--;
+        tell(table, peer, false);
     }
     pthread_mutex_unlock(&stripe->lock);
     sink_unref(sink);

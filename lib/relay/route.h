@@ -27,11 +27,16 @@ struct route_stripe {
 struct route_table {
     /* Fixed after creation. */
     uint8_t hash_key[16];
+    void (*peer_changed)(void *user, const hyperderp_key *peer, bool up); /* or NULL */
+    void *user;
 
     struct route_stripe stripes[ROUTE_STRIPES];
 };
 
-void route_init(struct route_table *table);
+/* peer_changed is called under the lock of the key's stripe: so the calls for one key, by whatever workers, come
+ * in the order of what they tell. */
+void route_init(struct route_table *table,
+                void (*peer_changed)(void *user, const hyperderp_key *peer, bool up), void *user);
 void route_destroy(struct route_table *table);
 
 /*

@@ -174,10 +174,10 @@ void sink_close(struct worker *worker, struct sink *sink)
     pthread_mutex_lock(&sink->lock);
     sink->closed = true;
     outq_purge(&sink->queue, &dropped);
+    /* Ends a wait for room, on whatever worker, and a receive that could not be cancelled. */
+    shutdown(sink->fd, SHUT_RDWR);
     if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0)
         close(sink->fd);
-    else
-        shutdown(sink->fd, SHUT_RDWR); /* ends a wait for room, wherever that is */
     pthread_mutex_unlock(&sink->lock);
     sink_drop(worker, sink, &dropped, HYPERDERP_DROP_GONE);
 }
