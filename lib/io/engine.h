@@ -11,7 +11,7 @@ struct io_engine_ops {
     void (*destroy)(struct io_loop *loop);
     int (*attach)(struct io_loop *loop);
     int (*accept)(struct io_loop *loop, int fd, io_token token);
-    int (*recv)(struct io_loop *loop, int fd, io_token token, bool stream);
+    int (*recv)(struct io_loop *loop, int fd, io_token token, unsigned flags);
     int (*cancel)(struct io_loop *loop, int fd, io_token token);
     int (*send)(struct io_loop *loop, int fd, const struct msghdr *message, io_token token);
     int (*await_writable)(struct io_loop *loop, int fd, io_token token);

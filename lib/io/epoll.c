@@ -125,9 +125,10 @@ static int epoll_accept(struct io_loop *loop, int fd, io_token token)
     return epoll_watch(epoll(loop), fd, EPOLLIN, token);
 }
 
-static int epoll_recv(struct io_loop *loop, int fd, io_token token, bool stream)
+static int epoll_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
 {
-    return epoll_watch(epoll(loop), fd, stream ? EPOLLIN : EPOLLIN | EPOLLONESHOT, token);
+    uint32_t events = flags & IO_RECV_STREAM ? EPOLLIN : EPOLLIN | EPOLLONESHOT;
+    return epoll_watch(epoll(loop), fd, events, token);
 }
 
 static int epoll_cancel(struct io_loop *loop, int fd, io_token token)

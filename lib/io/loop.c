@@ -70,9 +70,9 @@ int io_accept(struct io_loop *loop, int fd, io_token token)
     return loop->ops->accept(loop, fd, token);
 }
 
-int io_recv(struct io_loop *loop, int fd, io_token token, bool stream)
+int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
 {
-    return loop->ops->recv(loop, fd, token, stream);
+    return loop->ops->recv(loop, fd, token, flags);
 }
 
 int io_cancel(struct io_loop *loop, int fd, io_token token)

@@ -79,12 +79,19 @@ int io_loop_attach(struct io_loop *loop);
  * engine is full: try again in the next turn). The engine sets the O_NONBLOCK flag as it needs it. */
 int io_accept(struct io_loop *loop, int fd, io_token token);
 
+enum io_recv_flags {
+    IO_RECV_STREAM = 1,  /* the engine may go on after an event, which then says more = true */
+    IO_RECV_DRAINED = 2, /* the last read found less than a chunk: there is nothing to read yet */
+};
+
 /*
- * Reads from a socket into chunks: once, or as a stream of events until one has more = false (end of
- * stream, an error, or -ENOBUFS when no chunk was free; also for reasons of the kernel's own). 0 or
- * -EAGAIN.
+ * Reads what is there, one chunk at most, or waits until there is something. Without IO_RECV_STREAM it gives one
+ * event. After more = false (end of stream, an error, -ENOBUFS when no chunk was free, or simply one
+ * event) it must be called again to read on. No connection gets more than one chunk a turn: so the
+ * relay never reads faster than it sends, and a sender that floods waits for its turn like all others.
+ * 0 or -EAGAIN.
  */
-int io_recv(struct io_loop *loop, int fd, io_token token, bool stream);
+int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags);
 
 /* Ends an io_recv() or io_accept(). Returns 0 when no further event will come, -EINPROGRESS when one
  * with more = false still will. Events already fetched may carry the token in either case. */

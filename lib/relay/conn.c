@@ -122,12 +122,15 @@ static void starve(struct conn *conn)
 
 void conn_arm(struct conn *conn)
 {
-    bool stream = conn->state == CONN_OPEN || conn->state == CONN_DRAINING;
+    unsigned flags = conn->drained ? IO_RECV_DRAINED : 0;
+
+    if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING)
+        flags |= IO_RECV_STREAM;
 
     if (conn->receiving || conn->starved || conn->state == CONN_ADMISSION ||
         conn->state == CONN_CLOSED)
         return;
-    if (io_recv(conn->worker->loop, conn->sink->fd, recv_token(conn), stream) == 0)
+    if (io_recv(conn->worker->loop, conn->sink->fd, recv_token(conn), flags) == 0)
         conn->receiving = true;
     else
         starve(conn);
@@ -369,6 +372,7 @@ void conn_received(struct conn *conn, const struct io_event *event)
         conn_close(conn, conn->state == CONN_DRAINING ? CONN_END_ANSWERED : CONN_END_BY_PEER);
     } else {
         counters_add(worker->counters, COUNTER_recv_bytes, (uint64_t)event->result);
+        conn->drained = event->result < IO_CHUNK_SIZE;
         conn_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
         conn_arm(conn);
     }

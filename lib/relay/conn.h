@@ -55,6 +55,7 @@ struct conn {
     /* State. */
     uint8_t state;  /* enum conn_state; changed by conn_set_state() alone */
     bool receiving; /* the engine has a receive of it */
+    bool drained;   /* the last read found less than a chunk */
     bool starved;   /* in the worker's list of those that wait for a chunk */
     bool preferred; /* the client named this relay its home */
     struct timer deadline;

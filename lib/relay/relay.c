@@ -250,7 +250,7 @@ int hyperderp_relay_run(hyperderp_relay *relay)
 
 bool relay_advance(hyperderp_relay *relay, enum relay_phase phase)
 {
-    int before = relay_phase(relay);
+    int before = (int)relay_phase(relay);
 
     do {
         if (before == RELAY_NEW || before >= (int)phase)

@@ -96,35 +96,39 @@ static void *event_owner(struct worker *worker, const struct slab *slab,
     return owner;
 }
 
-static void handle(struct worker *worker, const struct io_event *event)
+static void handle_output(struct worker *worker, const struct io_event *event)
 {
-    struct conn *conn;
-    struct drainer *drainer;
+    enum io_op op = io_token_op(event->token);
+    if (op != IO_OP_SEND && op != IO_OP_WRITABLE)
+        return;
+    struct drainer *drainer = event_owner(worker, &worker->drainers, event);
+    if (drainer && op == IO_OP_SEND)
+        drainer_sent(drainer, event->result);
+    else if (drainer)
+        drainer_writable(drainer);
+}
 
-    switch (io_token_op(event->token)) {
-    case IO_OP_RECV:
-        conn = event_owner(worker, &worker->conns, event);
-        if (conn)
-            conn_received(conn, event);
-        break;
-    case IO_OP_SEND:
-        drainer = event_owner(worker, &worker->drainers, event);
-        if (drainer)
-            drainer_sent(drainer, event->result);
-        break;
-    case IO_OP_WRITABLE:
-        drainer = event_owner(worker, &worker->drainers, event);
-        if (drainer)
-            drainer_writable(drainer);
-        break;
-    case IO_OP_ACCEPT:
+static void handle_input(struct worker *worker, const struct io_event *event)
+{
+    if (io_token_op(event->token) == IO_OP_ACCEPT)
         acceptor_event(worker, event);
-        break;
-    default:
-        break;
-    }
+    if (io_token_op(event->token) != IO_OP_RECV)
+        return;
+    struct conn *conn = event_owner(worker, &worker->conns, event);
+    if (conn)
+        conn_received(conn, event);
     if (event->chunk)
         io_chunk_unref(event->chunk);
+}
+
+/* What was sent comes first: a sink whose batch is done is idle again, and takes the packets that have come in
+ * the same turn without copying them. */
+static void handle(struct worker *worker, const struct io_event *events, int count)
+{
+    for (int i = 0; i < count; i++)
+        handle_output(worker, &events[i]);
+    for (int i = 0; i < count; i++)
+        handle_input(worker, &events[i]);
 }
 
 static void deliver_messages(struct worker *worker)
@@ -231,8 +235,7 @@ void worker_run(struct worker *worker)
         worker->now = clock_now();
         counters_add(worker->counters, COUNTER_loop_turns, 1);
         timers_run(&worker->timers, worker->now);
-        for (int i = 0; i < count; i++)
-            handle(worker, &events[i]);
+        handle(worker, events, count);
         deliver_messages(worker);
         follow_phase(worker);
         drainers_flush(worker);
