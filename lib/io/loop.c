@@ -35,10 +35,11 @@ void io_loop_woken(struct io_loop *loop)
 {
     uint64_t count;
     /* Read first, then clear: a wake that comes in between only costs a turn for nothing, while the
-     * other order would lose it. */
+     * other order would lose it. An exchange, as it must read what the last io_wake() wrote: so it sees
+     * all that was done before that call, also when that found the loop woken already. */
     while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
         ;
-    atomic_store_explicit(&loop->woken, false, memory_order_seq_cst);
+    atomic_exchange_explicit(&loop->woken, false, memory_order_acq_rel);
 }
 
 void io_set_nonblocking(int fd, bool on)
@@ -97,7 +98,7 @@ int io_poll(struct io_loop *loop, struct io_event *events, int max, int64_t time
 
 void io_wake(struct io_loop *loop)
 {
-    if (atomic_exchange_explicit(&loop->woken, true, memory_order_seq_cst))
+    if (atomic_exchange_explicit(&loop->woken, true, memory_order_acq_rel))
         return;
     uint64_t one = 1;
     while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)

@@ -106,9 +106,11 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
         return error;
     if (sodium_init() < 0)
         return -EIO;
-    hyperderp_relay *relay = calloc(1, sizeof(*relay));
+    /* The stripes of its route table keep to cache lines of their own. */
+    hyperderp_relay *relay = aligned_alloc(_Alignof(hyperderp_relay), sizeof(*relay));
     if (!relay)
         return -ENOMEM;
+    memset(relay, 0, sizeof(*relay));
     set_options(relay, &options);
     route_init(&relay->routes, options.peer_changed, options.user);
     frame_depot_init(&relay->frames, options.memory_bytes);

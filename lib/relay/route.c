@@ -92,12 +92,25 @@ static void set_active(struct peer *peer)
 }
 
 /* Needs the stripe's lock. */
+static void link_sink(struct peer *peer, struct sink *sink)
+{
+    sink->prev_of_key = NULL;
+    sink->next_of_key = peer->sinks;
+    if (peer->sinks)
+        peer->sinks->prev_of_key = sink;
+    peer->sinks = sink;
+    set_active(peer);
+}
+
+/* Needs the stripe's lock. No walk: a client may connect one key thousands of times. */
 static void unlink_sink(struct peer *peer, struct sink *sink)
 {
-    struct sink **at = &peer->sinks;
-    while (*at != sink)
-        at = &(*at)->next_of_key;
-    *at = sink->next_of_key;
+    if (sink->prev_of_key)
+        sink->prev_of_key->next_of_key = sink->next_of_key;
+    else
+        peer->sinks = sink->next_of_key;
+    if (sink->next_of_key)
+        sink->next_of_key->prev_of_key = sink->prev_of_key;
 }
 
 int route_join(struct route_table *table, const hyperderp_key *key, struct sink *sink,
@@ -124,9 +137,7 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
         result = 0;
     }
     sink_ref(sink);
-    sink->next_of_key = peer->sinks;
-    peer->sinks = sink;
-    set_active(peer);
+    link_sink(peer, sink);
     if (result == 0)
         tell(table, peer, true);
     pthread_mutex_unlock(&stripe->lock);
@@ -161,9 +172,7 @@ void route_activate(struct route_table *table, struct peer *peer, struct sink *s
 
     pthread_mutex_lock(&stripe->lock);
     unlink_sink(peer, sink);
-    sink->next_of_key = peer->sinks;
-    peer->sinks = sink;
-    set_active(peer);
+    link_sink(peer, sink);
     pthread_mutex_unlock(&stripe->lock);
 }
 

@@ -16,7 +16,7 @@
 #define ROUTE_STRIPES 256
 
 struct route_stripe {
-    /* Guards the buckets, and of the peers in them: active (writes), chain, sinks. A sink's next_of_key
+    /* Guards the buckets, and of the peers in them: active (writes), chain, sinks. The sinks' links
      * too. Before a peer's or a sink's own lock. */
     _Alignas(64) pthread_mutex_t lock;
     struct peer **buckets;

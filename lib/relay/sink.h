@@ -49,7 +49,7 @@ struct sink {
     bool finish; /* shut down the sending side once all is sent */
 
     /* Guarded by the lock of the key's stripe of the route table. */
-    struct sink *next_of_key;
+    struct sink *next_of_key, *prev_of_key;
 };
 
 /* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when memory is

@@ -41,7 +41,7 @@ int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned inde
     struct worker *worker = calloc(1, sizeof(*worker));
     if (!worker)
         return -ENOMEM;
-    worker->counters = aligned_alloc(64, (sizeof(*worker->counters) + 63) / 64 * 64);
+    worker->counters = aligned_alloc(_Alignof(struct counters), sizeof(*worker->counters));
     int error = worker->counters ? io_loop_new(&worker->loop, relay->engine, CHUNKS) : -ENOMEM;
     if (error) {
         free(worker->counters);
