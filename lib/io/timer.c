@@ -95,19 +95,28 @@ void timers_run(struct timers *timers, int64_t now)
     }
 }
 
+/* How many ticks after the last one that was run the next marked slot comes; 0 when no slot is marked. */
+static unsigned ticks_to_next(const struct timers *timers)
+{
+    unsigned first = SLOT(timers->tick + 1);
+    uint64_t word = timers->occupied[first / 64] & ~0ull << first % 64;
+
+    /* Once around: the word that it began in comes again at the end, for the slots before the first. */
+    for (unsigned i = 0; i <= TIMER_SLOTS / 64; i++) {
+        unsigned at = (first / 64 + i) % (TIMER_SLOTS / 64);
+        if (i > 0)
+            word = timers->occupied[at];
+        if (word)
+            return (at * 64 + (unsigned)__builtin_ctzll(word) - first) % TIMER_SLOTS + 1;
+    }
+    return 0;
+}
+
 int64_t timers_wait(const struct timers *timers, int64_t now)
 {
-    for (unsigned i = 1; i <= TIMER_SLOTS; i++) {
-        int64_t tick = timers->tick + i;
-        unsigned slot = SLOT(tick);
-        if (slot % 64 == 0 && timers->occupied[slot / 64] == 0) {
-            i += 63;
-            continue;
-        }
-        if (!(timers->occupied[slot / 64] & 1ull << slot % 64))
-            continue;
-        int64_t wait = tick * TIMER_TICK_NS - now;
-        return wait > 0 ? wait : 0;
-    }
-    return -1;
+    unsigned ticks = ticks_to_next(timers);
+    if (ticks == 0)
+        return -1;
+    int64_t wait = (timers->tick + ticks) * TIMER_TICK_NS - now;
+    return wait > 0 ? wait : 0;
 }
