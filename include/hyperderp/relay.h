@@ -7,12 +7,13 @@
  * hyperderp_relay_start(), later hyperderp_relay_drain() and hyperderp_relay_free().
  *
  * Threads: functions are safe to call from any thread unless their comment says otherwise; creating,
- * starting, draining and freeing one relay must not overlap each other. The library has no globals,
+ * starting and freeing one relay must not overlap anything else that is done with it, except that a relay
+ * inside hyperderp_relay_run() is drained or stopped by other threads. The library has no globals,
  * installs no signal handlers, prints nothing, and creates only the threads that
  * hyperderp_relay_start() announces.
  *
- * Callbacks run on the worker threads and must not block: a worker that waits serves nobody. They
- * may call hyperderp_admission_answer(), hyperderp_relay_counters() and the functions of key.h, and
+ * Callbacks run on the worker threads, whose stack has 256 KiB, and must not block: a worker that
+ * waits serves nobody. They may call hyperderp_admission_answer(), hyperderp_relay_counters() and the functions of key.h, and
  * nothing else of this library.
  */
 #ifndef HYPERDERP_RELAY_H
@@ -101,7 +102,8 @@ typedef struct hyperderp_relay_options {
 
     /**
      * A key has its first connection (up), or lost its last one (not up). The calls for one key come
-     * in this order, also when its connections belong to several workers. May be NULL.
+     * in this order, also when its connections belong to several workers: to that end other look-ups
+     * of keys may wait until the callback returns. May be NULL.
      */
     void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
 

@@ -26,6 +26,10 @@
 #define RECONNECT_WITHIN_MS 2000
 #define TRY_FOR_MS          5000
 
+/* A frame that has begun must be whole within this many write timeouts: until then its bytes take up memory that
+ * others may need. */
+#define HALF_FRAME_TIMEOUTS 2
+
 #define BIT(state) (1u << (state))
 
 /* The states that may follow each. */
@@ -148,6 +152,7 @@ void conn_free(struct conn *conn)
     struct worker *worker = conn->worker;
 
     slab_remove(&worker->conns, conn->slot);
+    sink_release_socket(conn->sink);
     sink_unref(conn->sink);
     free(conn);
     counters_add(worker->counters, COUNTER_connections, (uint64_t)-1);
@@ -268,21 +273,20 @@ void conn_restart(struct conn *conn)
         return;
     }
     uint32_t after = (uint32_t)(worker_random(conn->worker) % RECONNECT_WITHIN_MS);
-    conn_send_control(conn, frame, frame_encode_restarting(frame, after, TRY_FOR_MS));
+    (void)conn_send_control(conn, frame, frame_encode_restarting(frame, after, TRY_FOR_MS));
     conn_finish(conn);
 }
 
 bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
 {
     struct worker *worker = conn->worker;
-    struct frame *frame = frame_alloc(&worker->frames, size, FRAME_KIND_CONTROL, worker->index);
+    struct frame *frame = frame_alloc(&worker->frames, size, FRAME_USE_CONTROL, worker->index);
     if (!frame) {
         counters_add(worker->counters, COUNTER_control_drops, 1);
         return false;
     }
     memcpy(frame->data, bytes, size);
-    sink_push(worker, conn->sink, frame);
-    return true;
+    return sink_push(worker, conn->sink, frame);
 }
 
 static void set_keepalive(struct conn *conn)
@@ -291,23 +295,50 @@ static void set_keepalive(struct conn *conn)
     int64_t interval = worker->relay->keepalive_ns;
     int64_t jitter = (int64_t)(worker_random(worker) % ((uint64_t)interval / 10 + 1));
 
-    timer_set(&worker->timers, &conn->deadline, worker->now + interval + jitter);
+    conn->keepalive_due = worker->now + interval + jitter;
+    timer_set(&worker->timers, &conn->deadline, conn->keepalive_due);
+}
+
+void conn_expect_rest(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    conn->rest_due = worker->now + HALF_FRAME_TIMEOUTS * worker->relay->write_timeout_ns;
+    /* Nearly every frame is whole long before: the timer is moved once in that time, not for each. */
+    if (conn->state == CONN_OPEN && conn->deadline.deadline > conn->rest_due)
+        timer_set(&worker->timers, &conn->deadline, conn->rest_due);
+}
+
+static void look_at_open(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    uint8_t frame[FRAME_KEEP_ALIVE_SIZE];
+
+    if (conn->partial && worker->now >= conn->rest_due) {
+        conn_close(conn, CONN_END_TIMEOUT);
+        return;
+    }
+    if (worker->now >= conn->keepalive_due) {
+        if (conn_send_control(conn, frame, frame_encode_keep_alive(frame)))
+            counters_add(worker->counters, COUNTER_keepalives, 1);
+        set_keepalive(conn);
+    } else {
+        timer_set(&worker->timers, &conn->deadline, conn->keepalive_due);
+    }
+    if (conn->partial && conn->deadline.deadline > conn->rest_due)
+        timer_set(&worker->timers, &conn->deadline, conn->rest_due);
 }
 
 static void deadline_passed(struct timer *timer)
 {
     struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, deadline));
-    uint8_t frame[FRAME_KEEP_ALIVE_SIZE];
 
-    if (conn->state == CONN_OPEN) {
-        conn_send_control(conn, frame, frame_encode_keep_alive(frame));
-        counters_add(conn->worker->counters, COUNTER_keepalives, 1);
-        set_keepalive(conn);
-    } else if (conn->state == CONN_DRAINING) {
+    if (conn->state == CONN_OPEN)
+        look_at_open(conn);
+    else if (conn->state == CONN_DRAINING)
         linger(conn);
-    } else {
+    else
         conn_close(conn, CONN_END_TIMEOUT);
-    }
 }
 
 void conn_open(struct conn *conn)
@@ -315,9 +346,11 @@ void conn_open(struct conn *conn)
     struct worker *worker = conn->worker;
 
     /* ServerInfo first: whatever others send from now on comes behind it. */
-    sink_push(worker, conn->sink, conn->greeting);
+    bool greeted = sink_push(worker, conn->sink, conn->greeting);
     conn->greeting = NULL;
-    int joined = route_join(&worker->relay->routes, &conn->key, conn->sink, &conn->peer);
+    int joined = -ENOMEM;
+    if (greeted)
+        joined = route_join(&worker->relay->routes, &conn->key, conn->sink, &conn->peer);
     if (joined < 0) {
         conn_close(conn, CONN_END_RESOURCES);
         return;
@@ -357,12 +390,14 @@ void conn_received(struct conn *conn, const struct io_event *event)
 {
     struct worker *worker = conn->worker;
 
-    conn->receiving = event->more;
     if (conn->state == CONN_CLOSED) {
-        if (!conn->receiving && !conn->starved)
+        /* The last completion, if one was still to come; otherwise it is buried already. */
+        if (conn->receiving && !event->more)
             bury(conn);
+        conn->receiving = conn->receiving && event->more;
         return;
     }
+    conn->receiving = event->more;
     if (event->result == -ENOBUFS) {
         counters_add(worker->counters, COUNTER_recv_enobufs, 1);
         starve(conn);

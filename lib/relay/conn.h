@@ -23,7 +23,7 @@ enum conn_state {
     CONN_HTTP,      /* reads the request; deadline: handshake */
     CONN_HELLO,     /* has sent ServerKey, reads ClientInfo; deadline: handshake */
     CONN_ADMISSION, /* reads nothing until admit() has answered; deadline: handshake */
-    CONN_OPEN,      /* passes packets; deadline: the next KeepAlive */
+    CONN_OPEN,      /* passes packets; deadline: the next KeepAlive, the rest of a frame */
     CONN_DRAINING,  /* sends what is queued, discards what comes; deadline: the next look at it */
     CONN_CLOSED,    /* waits for the last completion of its receive; none needed */
 };
@@ -59,8 +59,10 @@ struct conn {
     bool starved;   /* in the worker's list of those that wait for a chunk */
     bool preferred; /* the client named this relay its home */
     struct timer deadline;
-    int64_t linger_until; /* in CONN_DRAINING */
-    struct conn *next;    /* in the worker's list of starved or of dead ones */
+    int64_t keepalive_due; /* in CONN_OPEN */
+    int64_t rest_due;      /* in CONN_OPEN, of the frame in partial */
+    int64_t linger_until;  /* in CONN_DRAINING */
+    struct conn *next;     /* in the worker's list of starved or of dead ones */
 
     /* Input. */
     uint8_t header_len; /* bytes in header */
@@ -107,6 +109,9 @@ void conn_restart(struct conn *conn);
 
 /* Arms the receive that the state asks for, if there is none. */
 void conn_arm(struct conn *conn);
+
+/* A frame has begun to come in: its rest is waited for, but not for ever. */
+void conn_expect_rest(struct conn *conn);
 
 /* Queues a frame of the relay's own. Without memory it is dropped and counted. Returns false then. */
 bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size);

@@ -195,8 +195,9 @@ static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
             continue;
         }
         enum frame_kind kind = frame_kind_at(at, size);
-        struct frame *frame = frame_alloc(&worker->frames, size, kind, worker->index);
+        struct frame *frame = frame_alloc(&worker->frames, size, FRAME_USE_WAITING, worker->index);
         if (frame) {
+            frame->kind = (uint8_t)kind;
             memcpy(frame->data, at, size);
             frame->sent = (uint32_t)sent;
             frame_list_push(rest, frame);
@@ -255,7 +256,7 @@ static void let_go(struct drainer *drainer, struct frame_list *left)
     outq_purge(&sink->queue, left);
     sink->drainer = NULL;
     atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
-    if (sink->closed)
+    if (sink->released)
         close(sink->fd);
 }
 
@@ -333,12 +334,12 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
     pthread_mutex_lock(&sink->lock);
     outq_push_front(&sink->queue, &worker->relay->queue_limits, rest, &dropped);
     if (sink->closed || sink->broken) {
-        bool closed = sink->closed;
+        bool broken = sink->broken;
         struct frame_list left = {0};
         let_go(drainer, &left);
         pthread_mutex_unlock(&sink->lock);
         sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
-        sink_drop(worker, sink, &left, closed ? HYPERDERP_DROP_GONE : HYPERDERP_DROP_WRITE_ERROR);
+        sink_drop(worker, sink, &left, broken ? HYPERDERP_DROP_WRITE_ERROR : HYPERDERP_DROP_GONE);
         drainer_release(drainer);
         return false;
     }
@@ -416,7 +417,7 @@ void drainers_flush(struct worker *worker)
     while (drainer) {
         struct drainer *next = drainer->next;
         if (drainer->phase == DRAINER_UNARMED)
-            await_room(drainer);
+            drainer_writable(drainer);
         else
             send_batches(drainer);
         drainer = next;

@@ -49,14 +49,14 @@ static void send_peer_gone(struct worker *worker, struct sink *sink, const hyper
                            enum peer_gone_reason reason)
 {
     struct frame *frame =
-        frame_alloc(&worker->frames, FRAME_PEER_GONE_SIZE, FRAME_KIND_CONTROL, worker->index);
+        frame_alloc(&worker->frames, FRAME_PEER_GONE_SIZE, FRAME_USE_CONTROL, worker->index);
     if (!frame) {
         counters_add(worker->counters, COUNTER_control_drops, 1);
         return;
     }
     (void)frame_encode_peer_gone(frame->data, peer, reason);
-    counters_add(worker->counters, COUNTER_peer_gone_frames, 1);
-    sink_push(worker, sink, frame);
+    if (sink_push(worker, sink, frame))
+        counters_add(worker->counters, COUNTER_peer_gone_frames, 1);
 }
 
 static bool take_gone_token(struct conn *conn)
@@ -124,7 +124,7 @@ void forward_frame(struct conn *conn, struct frame *frame)
         return;
     }
     frame->kind = (uint8_t)kind;
-    sink_push(conn->worker, sink, frame);
+    (void)sink_push(conn->worker, sink, frame);
 }
 
 void forward_peer_left(struct worker *worker, struct peer *peer)

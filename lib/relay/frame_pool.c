@@ -2,6 +2,7 @@
 /* Size classes, the workers' free frames, and the depot between them. */
 #include "relay/frame_pool.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,7 +125,23 @@ static void pool_spill(struct frame_pool *pool, unsigned size_class)
     free_chain(batch);
 }
 
-struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_kind kind,
+size_t frame_room(const struct frame *frame)
+{
+    return class_room[frame->size_class];
+}
+
+/* Takes bytes of the bound. */
+static bool reserve(struct frame_depot *depot, size_t bytes, enum frame_use use)
+{
+    size_t limit = depot->limit / 8 * (6 + (size_t)use);
+
+    if (atomic_fetch_add_explicit(&depot->used, bytes, memory_order_relaxed) + bytes <= limit)
+        return true;
+    atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
+    return false;
+}
+
+struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use use,
                           uint16_t from_worker)
 {
     struct frame_depot *depot = pool->depot;
@@ -133,11 +150,8 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_kind 
         return NULL;
     size_t bytes = class_bytes(size_class);
 
-    if (atomic_fetch_add_explicit(&depot->used, bytes, memory_order_relaxed) + bytes >
-        depot->limit) {
-        atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
+    if (!reserve(depot, bytes, use))
         return NULL;
-    }
     if (!pool->free[size_class])
         pool_refill(pool, size_class);
     struct frame *frame = pool->free[size_class];
@@ -157,7 +171,7 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_kind 
     frame->next = NULL;
     frame->size = (uint32_t)size;
     frame->sent = 0;
-    frame->kind = (uint8_t)kind;
+    frame->kind = FRAME_KIND_CONTROL;
     frame->from_worker = from_worker;
     return frame;
 }

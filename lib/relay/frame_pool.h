@@ -20,6 +20,15 @@ enum frame_kind {
     FRAME_KIND_CONTROL, /* the relay's own: answers, KeepAlive, PeerGone */
 };
 
+/* What a frame is wanted for. Of the bytes that may be in use, some are kept back for those who come later here:
+ * however much waits for slow receivers, packets still come in; however much has come in by half, clients
+ * still get their answers. */
+enum frame_use {
+    FRAME_USE_WAITING,  /* a packet that has to wait: six eighths */
+    FRAME_USE_INCOMING, /* the head or frame that is half received: seven eighths */
+    FRAME_USE_CONTROL,  /* the relay's own frames: all */
+};
+
 #define FRAME_KINDS   3
 #define FRAME_CLASSES 6
 
@@ -67,9 +76,14 @@ void frame_pool_init(struct frame_pool *pool, struct frame_depot *depot, struct 
 void frame_pool_destroy(struct frame_pool *pool);
 
 /* A frame with room for size bytes, which are not set; NULL when the bound or the system's memory is
- * reached, or no frame can be that large. size is the frame's size; sent is 0; next is NULL. */
-struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_kind kind,
+ * reached, or no frame can be that large. size is the frame's size; sent is 0; next is NULL; kind is
+ * FRAME_KIND_CONTROL until the caller knows better. */
+struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use use,
                           uint16_t from_worker);
+
+/* The bytes that fit into a frame. */
+size_t frame_room(const struct frame *frame);
+
 void frame_free(struct frame_pool *pool, struct frame *frame);
 
 static inline void frame_list_push(struct frame_list *list, struct frame *frame)

@@ -116,18 +116,11 @@ static bool accept_header(struct conn *conn, const struct frame_header *header)
     return false;
 }
 
-/* Begins to put a frame together. Without memory for it the frame is lost, not the connection. */
-static void begin_partial(struct conn *conn, const struct frame_header *header)
+/* The frame that is half received is lost for want of memory, not its connection: the rest of it is skipped. */
+static void lose_partial(struct conn *conn, const struct frame_header *header, uint32_t rest)
 {
     struct worker *worker = conn->worker;
-    size_t size = FRAME_HEADER_SIZE + (size_t)header->length;
 
-    conn->partial = frame_alloc(&worker->frames, size, FRAME_KIND_CONTROL, worker->index);
-    if (conn->partial) {
-        frame_header_encode(conn->partial->data, header->type, header->length);
-        conn->filled = FRAME_HEADER_SIZE;
-        return;
-    }
     if (header->type == FRAME_CLIENT_INFO) {
         conn_close(conn, CONN_END_RESOURCES);
         return;
@@ -137,17 +130,60 @@ static void begin_partial(struct conn *conn, const struct frame_header *header)
         counters_add(worker->counters, COUNTER_send_drops, 1);
         counters_drop(worker->counters, HYPERDERP_DROP_MEMORY, HYPERDERP_PACKET_DATA);
     }
-    conn->skip = header->length;
+    conn->skip = rest;
+}
+
+/*
+ * Begins to put a frame together, of which so many bytes behind the header are there. Memory is taken for what has
+ * come, not for what the header announces: to occupy it, a client must send it.
+ */
+static void begin_partial(struct conn *conn, const struct frame_header *header, size_t there)
+{
+    struct worker *worker = conn->worker;
+    size_t size = FRAME_HEADER_SIZE + smaller(header->length, there + 1);
+
+    conn->partial = frame_alloc(&worker->frames, size, FRAME_USE_INCOMING, worker->index);
+    if (!conn->partial) {
+        lose_partial(conn, header, header->length);
+        return;
+    }
+    frame_header_encode(conn->partial->data, header->type, header->length);
+    conn->filled = FRAME_HEADER_SIZE;
+    conn->partial->size = FRAME_HEADER_SIZE + header->length;
+    conn_expect_rest(conn);
+}
+
+/* Moves the frame to a larger buffer. Returns false when there is none: then it is lost. */
+static bool enlarge_partial(struct conn *conn, size_t wanted)
+{
+    struct worker *worker = conn->worker;
+    struct frame *old = conn->partial;
+    struct frame *frame = frame_alloc(&worker->frames, wanted, FRAME_USE_INCOMING, worker->index);
+
+    if (frame) {
+        memcpy(frame->data, old->data, conn->filled);
+        frame->size = old->size;
+        conn->partial = frame;
+    } else {
+        struct frame_header header;
+        (void)frame_header_decode(old->data, FRAME_HEADER_SIZE, &header);
+        conn->partial = NULL;
+        lose_partial(conn, &header, old->size - conn->filled);
+    }
+    frame_free(&worker->frames, old);
+    return frame != NULL;
 }
 
 static size_t fill_partial(struct conn *conn, const uint8_t *bytes, size_t len)
 {
-    struct frame *frame = conn->partial;
-    size_t used = smaller(len, frame->size - conn->filled);
+    size_t used = smaller(len, conn->partial->size - conn->filled);
 
-    memcpy(frame->data + conn->filled, bytes, used);
+    if (conn->filled + used > frame_room(conn->partial) &&
+        !enlarge_partial(conn, conn->filled + used))
+        return 0;
+    memcpy(conn->partial->data + conn->filled, bytes, used);
     conn->filled += (uint32_t)used;
-    if (conn->filled == frame->size)
+    if (conn->filled == conn->partial->size)
         act_on_partial(conn);
     return used;
 }
@@ -163,7 +199,7 @@ static size_t fill_header(struct conn *conn, const uint8_t *bytes, size_t len)
         return used;
     conn->header_len = 0;
     if (accept_header(conn, &header)) {
-        begin_partial(conn, &header);
+        begin_partial(conn, &header, len - used);
         if (conn->partial && conn->filled == conn->partial->size)
             act_on_partial(conn);
     }
@@ -183,7 +219,7 @@ static size_t read_frame(struct conn *conn, struct io_chunk *chunk, uint8_t *byt
         act_in_chunk(conn, chunk, bytes, size);
         return size;
     }
-    begin_partial(conn, &header);
+    begin_partial(conn, &header, len - FRAME_HEADER_SIZE);
     return FRAME_HEADER_SIZE;
 }
 

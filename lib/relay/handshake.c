@@ -21,7 +21,7 @@ static struct frame *keep_head(struct conn *conn, const uint8_t *bytes, size_t l
 
     if (!conn->partial) {
         conn->partial =
-            frame_alloc(&worker->frames, HTTP_MAX_HEAD + 1, FRAME_KIND_CONTROL, worker->index);
+            frame_alloc(&worker->frames, HTTP_MAX_HEAD + 1, FRAME_USE_INCOMING, worker->index);
         conn->filled = 0;
     }
     if (!conn->partial)
@@ -119,7 +119,7 @@ void handshake_client_info(struct conn *conn, const uint8_t *payload, size_t len
         return;
     }
     conn->greeting =
-        frame_alloc(&worker->frames, HELLO_MAX_SERVER_INFO, FRAME_KIND_CONTROL, worker->index);
+        frame_alloc(&worker->frames, HELLO_MAX_SERVER_INFO, FRAME_USE_CONTROL, worker->index);
     randombytes_buf(nonce, sizeof(nonce));
     ssize_t size = -ENOMEM;
     if (conn->greeting)
@@ -140,7 +140,7 @@ size_t handshake_hold(struct conn *conn, const uint8_t *bytes, size_t len)
     struct worker *worker = conn->worker;
 
     /* Reading has stopped with this chunk, so that it happens once. */
-    conn->held = frame_alloc(&worker->frames, len, FRAME_KIND_CONTROL, worker->index);
+    conn->held = frame_alloc(&worker->frames, len, FRAME_USE_INCOMING, worker->index);
     if (conn->held)
         memcpy(conn->held->data, bytes, len);
     else

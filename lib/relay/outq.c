@@ -2,28 +2,27 @@
 /* The lanes of a destination's queue. */
 #include "relay/outq.h"
 
-static uint32_t counted_bytes(const struct frame *frame)
-{
-    return frame->kind == FRAME_KIND_CONTROL ? 0 : frame->size;
-}
-
 static struct frame *lane_pop(struct outq *queue, unsigned kind)
 {
     struct frame *frame = frame_list_pop(&queue->lanes[kind]);
     if (frame) {
         queue->frames[kind]--;
-        queue->bytes -= counted_bytes(frame);
+        queue->bytes[kind] -= frame->size;
     }
     return frame;
 }
 
-/* Drops the oldest packets until the limits hold. Data gives way before disco, which is small. */
+/* Drops the oldest packets until the limits hold. */
 static void trim(struct outq *queue, const struct outq_limits *limits, struct frame_list *dropped)
 {
-    while (queue->frames[FRAME_KIND_DISCO] > OUTQ_MAX_DISCO)
+    const uint32_t *bytes = queue->bytes;
+
+    while (queue->frames[FRAME_KIND_DISCO] > OUTQ_MAX_DISCO ||
+           bytes[FRAME_KIND_DISCO] > limits->bytes / OUTQ_DISCO_SHARE)
         frame_list_push(dropped, lane_pop(queue, FRAME_KIND_DISCO));
     while (queue->frames[FRAME_KIND_DATA] > limits->frames ||
-           (queue->bytes > limits->bytes && queue->frames[FRAME_KIND_DATA] > 1))
+           (bytes[FRAME_KIND_DATA] > 0 &&
+            bytes[FRAME_KIND_DATA] + bytes[FRAME_KIND_DISCO] > limits->bytes))
         frame_list_push(dropped, lane_pop(queue, FRAME_KIND_DATA));
 }
 
@@ -38,7 +37,7 @@ void outq_push(struct outq *queue, const struct outq_limits *limits, struct fram
     }
     frame_list_push(&queue->lanes[kind], frame);
     queue->frames[kind]++;
-    queue->bytes += counted_bytes(frame);
+    queue->bytes[kind] += frame->size;
     trim(queue, limits, dropped);
 }
 
@@ -50,7 +49,7 @@ void outq_push_front(struct outq *queue, const struct outq_limits *limits,
 
     while ((frame = frame_list_pop(frames))) {
         queue->frames[frame->kind]++;
-        queue->bytes += counted_bytes(frame);
+        queue->bytes[frame->kind] += frame->size;
         frame_list_push(&back[frame->kind], frame);
     }
     for (unsigned kind = 0; kind < FRAME_KINDS; kind++)

@@ -15,6 +15,9 @@
 #define OUTQ_MAX_CONTROL 64
 #define OUTQ_MAX_DISCO   128
 
+/* The part of the bytes that disco may have, so that it never pushes data out by its mass. */
+#define OUTQ_DISCO_SHARE 8
+
 struct outq_limits {
     uint32_t frames; /* of data */
     uint32_t bytes;  /* of all packets */
@@ -23,7 +26,7 @@ struct outq_limits {
 struct outq {
     struct frame_list lanes[FRAME_KINDS];
     uint32_t frames[FRAME_KINDS];
-    uint32_t bytes; /* of packets, not of the relay's own frames */
+    uint32_t bytes[FRAME_KINDS];
 };
 
 static inline bool outq_is_empty(const struct outq *queue)

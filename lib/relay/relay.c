@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The public functions: making, starting, draining and stopping a relay. */
+/* The public functions: making a relay, its listeners, its figures, its end. */
 #include "relay/relay.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +11,6 @@
 #include "relay/counters.h"
 #include "relay/options.h"
 #include "relay/worker.h"
-
-/* What a worker's stack holds is known: events, a frame or two, a log line. */
-#define WORKER_STACK 262144
 
 #define NS_PER_MS 1000000
 
@@ -116,11 +112,12 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     frame_depot_init(&relay->frames, options.memory_bytes);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->phase, RELAY_NEW);
+    pthread_mutex_init(&relay->life, NULL);
     pthread_mutex_init(&relay->lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&relay->worker_ended, &monotonic);
+    pthread_cond_init(&relay->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     error = set_identity(relay, &options.private_key);
     if (error == 0)
@@ -167,141 +164,6 @@ int hyperderp_relay_listener_address(const hyperderp_relay *relay, int listener,
     return 0;
 }
 
-static void worker_ended(hyperderp_relay *relay)
-{
-    pthread_mutex_lock(&relay->lock);
-    relay->running--;
-    pthread_cond_broadcast(&relay->worker_ended);
-    pthread_mutex_unlock(&relay->lock);
-}
-
-static void *worker_thread(void *arg)
-{
-    struct worker *worker = arg;
-
-    worker_run(worker);
-    worker_ended(worker->relay);
-    return NULL;
-}
-
-static int start_thread(struct worker *worker)
-{
-    pthread_attr_t attributes;
-    sigset_t all, before;
-
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, WORKER_STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&worker->thread, &attributes, worker_thread, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    worker->has_thread = error == 0;
-    return -error;
-}
-
-/* Starts the workers from first on. */
-static int start_workers(hyperderp_relay *relay, unsigned first)
-{
-    int phase = RELAY_NEW;
-
-    if (!relay || relay->listener_count == 0)
-        return -EINVAL;
-    if (!atomic_compare_exchange_strong(&relay->phase, &phase, RELAY_RUNNING))
-        return -EBUSY;
-    log_line(&relay->log, HYPERDERP_LOG_INFO, "relay with %u worker%s on %s", relay->worker_count,
-             relay->worker_count == 1 ? "" : "s",
-             hyperderp_engine_name(hyperderp_relay_engine(relay)));
-    relay->running = relay->worker_count;
-    for (unsigned i = first; i < relay->worker_count; i++) {
-        int error = start_thread(relay->workers[i]);
-        if (error == 0)
-            continue;
-        pthread_mutex_lock(&relay->lock);
-        relay->running -= relay->worker_count - i + first;
-        pthread_mutex_unlock(&relay->lock);
-        hyperderp_relay_stop(relay);
-        return error;
-    }
-    return 0;
-}
-
-int hyperderp_relay_start(hyperderp_relay *relay)
-{
-    return start_workers(relay, 0);
-}
-
-static void wait_for_end(hyperderp_relay *relay)
-{
-    pthread_mutex_lock(&relay->lock);
-    while (relay->running > 0)
-        pthread_cond_wait(&relay->worker_ended, &relay->lock);
-    pthread_mutex_unlock(&relay->lock);
-}
-
-int hyperderp_relay_run(hyperderp_relay *relay)
-{
-    int error = start_workers(relay, 1);
-    if (error)
-        return error;
-    worker_run(relay->workers[0]);
-    worker_ended(relay);
-    wait_for_end(relay);
-    return 0;
-}
-
-bool relay_advance(hyperderp_relay *relay, enum relay_phase phase)
-{
-    int before = (int)relay_phase(relay);
-
-    do {
-        if (before == RELAY_NEW || before >= (int)phase)
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(&relay->phase, &before, (int)phase,
-                                                    memory_order_acq_rel, memory_order_acquire));
-    for (unsigned i = 0; i < relay->worker_count; i++)
-        io_wake(relay->workers[i]->loop);
-    return true;
-}
-
-int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms)
-{
-    struct timespec until;
-
-    if (!relay || relay_phase(relay) == RELAY_NEW)
-        return -EINVAL;
-    relay_advance(relay, RELAY_DRAINING);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * NS_PER_MS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_mutex_lock(&relay->lock);
-    int error = 0;
-    while (relay->running > 0 && error == 0)
-        error = pthread_cond_timedwait(&relay->worker_ended, &relay->lock, &until);
-    bool done = relay->running == 0;
-    pthread_mutex_unlock(&relay->lock);
-    return done ? 0 : -ETIMEDOUT;
-}
-
-void hyperderp_relay_stop(hyperderp_relay *relay)
-{
-    if (!relay)
-        return;
-    relay_advance(relay, RELAY_STOPPING);
-    if (relay_phase(relay) == RELAY_NEW)
-        return;
-    for (unsigned i = 0; i < relay->worker_count; i++) {
-        if (relay->workers[i]->has_thread)
-            pthread_join(relay->workers[i]->thread, NULL);
-        relay->workers[i]->has_thread = false;
-    }
-    wait_for_end(relay);
-}
-
 void hyperderp_relay_free(hyperderp_relay *relay)
 {
     if (!relay)
@@ -312,8 +174,9 @@ void hyperderp_relay_free(hyperderp_relay *relay)
         listener_close(&relay->listeners[i]);
     route_destroy(&relay->routes);
     frame_depot_destroy(&relay->frames);
-    pthread_cond_destroy(&relay->worker_ended);
+    pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
+    pthread_mutex_destroy(&relay->life);
     hyperderp_private_key_wipe(&relay->private_key);
     free(relay);
 }

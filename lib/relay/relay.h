@@ -57,9 +57,14 @@ struct hyperderp_relay {
     /* enum relay_phase; only grows. Release by who changes it, acquire by the workers, who are woken. */
     atomic_int phase;
 
-    pthread_mutex_t lock;        /* guards what follows; a leaf */
-    pthread_cond_t worker_ended; /* signalled when running falls */
-    unsigned running;            /* workers that have not ended */
+    /* Held while threads are created or joined, so that a stop waits for a start to be done. Before lock. */
+    pthread_mutex_t life;
+
+    pthread_mutex_t lock;   /* guards what follows; a leaf */
+    pthread_cond_t changed; /* signalled when one of them changes */
+    unsigned running;       /* workers that have not ended */
+    unsigned attached;      /* workers whose loop is bound to their thread */
+    int attach_error;       /* of one that could not be bound */
 };
 
 static inline enum relay_phase relay_phase(const struct hyperderp_relay *relay)

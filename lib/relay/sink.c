@@ -90,30 +90,34 @@ static struct drainer *become_drainer(struct worker *worker, struct sink *sink)
     return drainer;
 }
 
-void sink_push(struct worker *worker, struct sink *sink, struct frame *frame)
+bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame)
 {
     struct drainer *drainer = own_drainer(worker, sink);
     struct frame_list dropped = {0};
 
     if (drainer && drainer_add_frame(drainer, frame))
-        return;
+        return true;
     pthread_mutex_lock(&sink->lock);
     if (!takes_frames(sink)) {
         pthread_mutex_unlock(&sink->lock);
         drop_one(worker, sink, frame, HYPERDERP_DROP_GONE);
-        return;
+        return false;
     }
     if (atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0) {
         outq_push(&sink->queue, &worker->relay->queue_limits, frame, &dropped);
         pthread_mutex_unlock(&sink->lock);
+        /* Of the relay's own frames the new one gives way, of packets the oldest. */
+        bool kept = dropped.head != frame;
         sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
-        return;
+        return kept;
     }
     drainer = become_drainer(worker, sink);
     pthread_mutex_unlock(&sink->lock);
     /* An empty drainer has room. */
-    if (!drainer || !drainer_add_frame(drainer, frame))
-        drop_one(worker, sink, frame, HYPERDERP_DROP_MEMORY);
+    if (drainer && drainer_add_frame(drainer, frame))
+        return true;
+    drop_one(worker, sink, frame, HYPERDERP_DROP_MEMORY);
+    return false;
 }
 
 /* Becomes the drainer of an idle sink; NULL when it is not idle, or not open, or memory is out. */
@@ -139,13 +143,14 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
         drainer = claim(worker, sink);
     if (drainer && drainer_add_chunk(drainer, chunk, bytes, size))
         return;
-    struct frame *frame = frame_alloc(&worker->frames, size, kind, worker->index);
+    struct frame *frame = frame_alloc(&worker->frames, size, FRAME_USE_WAITING, worker->index);
     if (!frame) {
         sink_count_drop(worker, sink, worker->index, kind, HYPERDERP_DROP_MEMORY);
         return;
     }
+    frame->kind = (uint8_t)kind;
     memcpy(frame->data, bytes, size);
-    sink_push(worker, sink, frame);
+    (void)sink_push(worker, sink, frame);
 }
 
 void sink_finish(struct sink *sink)
@@ -173,11 +178,19 @@ void sink_close(struct worker *worker, struct sink *sink)
 
     pthread_mutex_lock(&sink->lock);
     sink->closed = true;
+    bool broken = sink->broken;
     outq_purge(&sink->queue, &dropped);
     /* Ends a wait for room, on whatever worker, and a receive that could not be cancelled. */
     shutdown(sink->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&sink->lock);
+    sink_drop(worker, sink, &dropped, broken ? HYPERDERP_DROP_WRITE_ERROR : HYPERDERP_DROP_GONE);
+}
+
+void sink_release_socket(struct sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    sink->released = true;
     if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0)
         close(sink->fd);
     pthread_mutex_unlock(&sink->lock);
-    sink_drop(worker, sink, &dropped, HYPERDERP_DROP_GONE);
 }

@@ -24,7 +24,7 @@ struct worker;
 
 struct sink {
     /* Fixed after creation. */
-    int fd;          /* open until the sink is closed and nobody drains it */
+    int fd;          /* open until the conn has released it and nobody drains the sink */
     uint16_t worker; /* index of the worker that owns the conn */
     uint64_t serial; /* unique in the relay, never 0 */
 
@@ -44,9 +44,10 @@ struct sink {
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;
     struct outq queue;
-    bool closed; /* by the conn: whoever drains it stops and closes fd */
-    bool broken; /* by a drainer: the socket has failed and is shut down; the conn will notice */
-    bool finish; /* shut down the sending side once all is sent */
+    bool closed;   /* by the conn: whoever drains it stops */
+    bool released; /* by the conn: whoever drains it closes fd when it is done */
+    bool broken;   /* by a drainer: the socket has failed and is shut down; the conn will notice */
+    bool finish;   /* shut down the sending side once all is sent */
 
     /* Guarded by the lock of the key's stripe of the route table. */
     struct sink *next_of_key, *prev_of_key;
@@ -65,8 +66,8 @@ static inline void sink_ref(struct sink *sink)
 void sink_unref(struct sink *sink);
 
 /* Sends or queues a frame, whose ownership passes; any worker. A frame that cannot be kept is counted as a
- * drop. */
-void sink_push(struct worker *worker, struct sink *sink, struct frame *frame);
+ * drop; then it returns false. */
+bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame);
 
 /* The same for a whole frame that lies in a receive chunk of the calling worker: sent from there when
  * the sink is idle, copied when it must wait. */
@@ -80,9 +81,15 @@ void sink_finish(struct sink *sink);
  * only. */
 bool sink_is_acknowledged(struct sink *sink);
 
-/* Shuts the socket down, drops what waits, and closes the socket as soon as nobody drains it. The conn's
- * worker only, once; the sink's fd must not be used by it afterwards. */
+/* Shuts the socket down and drops what waits; from now on the sink takes nothing. The conn's worker only. */
 void sink_close(struct worker *worker, struct sink *sink);
+
+/*
+ * Closes the socket, now or as soon as nobody drains the sink. The conn's worker only, once, when no receive
+ * of it is left: a request that the kernel has not seen yet names the socket by its number, which
+ * must not be somebody else's by then.
+ */
+void sink_release_socket(struct sink *sink);
 
 /* Counts and frees frames that will not be sent. */
 void sink_drop(struct worker *worker, const struct sink *sink, struct frame_list *frames,

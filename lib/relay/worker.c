@@ -185,8 +185,12 @@ static void follow_phase(struct worker *worker)
 {
     enum relay_phase phase = relay_phase(worker->relay);
 
-    if (phase == worker->phase)
+    if (phase == worker->phase) {
+        /* Once more, if the engine was too full to take the request. */
+        if (phase >= RELAY_DRAINING && worker->listening != 0)
+            acceptor_stop(worker);
         return;
+    }
     worker->phase = phase;
     acceptor_stop(worker);
     for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
@@ -194,7 +198,7 @@ static void follow_phase(struct worker *worker)
 
 static bool is_done(struct worker *worker)
 {
-    return worker->phase >= RELAY_DRAINING &&
+    return worker->phase >= RELAY_DRAINING && worker->listening == 0 &&
            atomic_load_explicit(&worker->load, memory_order_relaxed) == 0 &&
            worker->drainer_count == 0 && mailbox_close(&worker->mailbox);
 }
@@ -203,33 +207,52 @@ static int64_t time_to_wait(const struct worker *worker)
 {
     /* Drainers that could not send yet, or have more to send, want a turn at once. */
     if (worker->flush_head)
-        return 0;
+        return worker->flush_head->phase == DRAINER_UNARMED ? TIMER_TICK_NS : 0;
     /* All chunks are with drainers only for a moment: nobody must sleep while somebody starves. */
     if (worker->starved_head)
         return TIMER_TICK_NS;
     return timers_wait(&worker->timers, worker->now);
 }
 
-void worker_run(struct worker *worker)
+int worker_attach(struct worker *worker)
 {
-    struct io_event events[EVENTS_PER_TURN];
-
     worker->now = clock_now();
     timers_init(&worker->timers, worker->now);
     int error = io_loop_attach(worker->loop);
     if (error) {
         log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u cannot start: %s",
                  worker->index, strerror(-error));
-        relay_advance(worker->relay, RELAY_STOPPING);
-        (void)mailbox_close(&worker->mailbox);
-        return;
+        /* Refuses what the others have given to it meanwhile. */
+        worker->phase = RELAY_STOPPING;
+        do
+            deliver_messages(worker);
+        while (!mailbox_close(&worker->mailbox));
     }
+    return error;
+}
+
+/* The engine itself fails: nothing that a client does leads here, and nothing can be done. Says so once, and does
+ * not turn at full speed. */
+static void engine_failed(struct worker *worker, int error)
+{
+    static const struct timespec pause = {.tv_nsec = 10000000};
+
+    if (!worker->engine_failed)
+        log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u: waiting for events: %s",
+                 worker->index, strerror(-error));
+    worker->engine_failed = true;
+    nanosleep(&pause, NULL);
+}
+
+void worker_run(struct worker *worker)
+{
+    struct io_event events[EVENTS_PER_TURN];
+
     acceptor_start(worker);
     while (!is_done(worker)) {
         int count = io_poll(worker->loop, events, EVENTS_PER_TURN, time_to_wait(worker));
         if (count < 0) {
-            log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u: waiting for events: %s",
-                     worker->index, strerror(-count));
+            engine_failed(worker, count);
             count = 0;
         }
         worker->now = clock_now();

@@ -43,6 +43,7 @@ struct worker {
     enum relay_phase phase; /* what it has acted upon */
     uint64_t last_serial;   /* of sinks */
     uint64_t random;        /* state of worker_random() */
+    bool engine_failed;     /* has been logged */
 
     struct slab conns;
     struct conn *starved_head, *starved_tail; /* wait for a receive chunk */
@@ -63,8 +64,10 @@ struct worker {
 int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned index);
 void worker_free(struct worker *worker); /* only when its thread has ended; NULL is allowed */
 
-/* The body of the worker's thread. Returns when the relay has been drained or stopped; if the loop cannot be
- * bound to the thread, it stops the relay. */
+/* Binds the worker to the calling thread, before worker_run(). 0 or -errno: then it has ended. */
+int worker_attach(struct worker *worker);
+
+/* The body of the worker's thread. Returns when the relay has been drained or stopped. */
 void worker_run(struct worker *worker);
 
 /* Gives a message to a worker; false as mailbox_post(). Any thread. */

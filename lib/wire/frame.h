@@ -96,6 +96,9 @@ size_t frame_encode_peer_gone(uint8_t *out, const hyperderp_key *peer,
                               enum peer_gone_reason reason);
 size_t frame_encode_restarting(uint8_t *out, uint32_t reconnect_in_ms, uint32_t try_for_ms);
 
+/* No disco packet is larger: what only looks like one gets none of its privileges. */
+#define DISCO_MAX_PACKET 4096
+
 /*
  * Tells a disco packet (Tailscale's path discovery, which must not wait behind data): the magic
  * bytes "TS" U+1F4AC, the sender's disco key (32) and a nonce (24).
@@ -103,7 +106,8 @@ size_t frame_encode_restarting(uint8_t *out, uint32_t reconnect_in_ms, uint32_t 
 static inline bool packet_is_disco(const uint8_t *packet, size_t len)
 {
     static const uint8_t magic[6] = {0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac};
-    return len >= sizeof(magic) + 32 + 24 && memcmp(packet, magic, sizeof(magic)) == 0;
+    return len >= sizeof(magic) + 32 + 24 && len <= DISCO_MAX_PACKET &&
+           memcmp(packet, magic, sizeof(magic)) == 0;
 }
 
 #endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The public functions of a relay's life: starting, running, draining, stopping. */
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+/* What a worker's stack holds is known: events, a frame or two, a log line. */
+#define WORKER_STACK 262144
+
+#define NS_PER_MS 1000000
+
+/* Runs a worker on the calling thread until it ends. */
+static void run_worker(struct worker *worker)
+{
+    hyperderp_relay *relay = worker->relay;
+    int error = worker_attach(worker);
+
+    pthread_mutex_lock(&relay->lock);
+    if (error)
+        relay->attach_error = error;
+    else
+        relay->attached++;
+    pthread_cond_broadcast(&relay->changed);
+    pthread_mutex_unlock(&relay->lock);
+    if (error == 0)
+        worker_run(worker);
+    else
+        relay_advance(relay, RELAY_STOPPING);
+
+    pthread_mutex_lock(&relay->lock);
+    relay->running--;
+    pthread_cond_broadcast(&relay->changed);
+    pthread_mutex_unlock(&relay->lock);
+}
+
+static void *worker_thread(void *arg)
+{
+    run_worker(arg);
+    return NULL;
+}
+
+static int start_thread(struct worker *worker)
+{
+    pthread_attr_t attributes;
+    sigset_t all, before;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, WORKER_STACK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&worker->thread, &attributes, worker_thread, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    worker->has_thread = error == 0;
+    return -error;
+}
+
+/* From new to running, once. */
+static int begin(hyperderp_relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    bool is_new = relay_phase(relay) == RELAY_NEW;
+    if (is_new) {
+        relay->running = relay->worker_count;
+        atomic_store_explicit(&relay->phase, RELAY_RUNNING, memory_order_release);
+    }
+    pthread_mutex_unlock(&relay->lock);
+    return is_new ? 0 : -EBUSY;
+}
+
+/* Waits until so many workers work, or one says why it cannot. */
+static int await_attached(hyperderp_relay *relay, unsigned count)
+{
+    pthread_mutex_lock(&relay->lock);
+    while (relay->attached < count && relay->attach_error == 0)
+        pthread_cond_wait(&relay->changed, &relay->lock);
+    int error = relay->attach_error;
+    pthread_mutex_unlock(&relay->lock);
+    return error;
+}
+
+static void wait_for_end(hyperderp_relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    while (relay->running > 0)
+        pthread_cond_wait(&relay->changed, &relay->lock);
+    pthread_mutex_unlock(&relay->lock);
+}
+
+/* Needs the life lock. */
+static void join_threads(hyperderp_relay *relay)
+{
+    for (unsigned i = 0; i < relay->worker_count; i++) {
+        if (relay->workers[i]->has_thread)
+            pthread_join(relay->workers[i]->thread, NULL);
+        relay->workers[i]->has_thread = false;
+    }
+}
+
+/* Needs the life lock. Starts the workers from first on; all or none. */
+static int start_threads(hyperderp_relay *relay, unsigned first)
+{
+    unsigned next = first;
+    int error = 0;
+
+    while (next < relay->worker_count && error == 0) {
+        error = start_thread(relay->workers[next]);
+        next += error == 0;
+    }
+    if (error == 0)
+        error = await_attached(relay, relay->worker_count - first);
+    if (error == 0)
+        return 0;
+    relay_advance(relay, RELAY_STOPPING);
+    pthread_mutex_lock(&relay->lock);
+    relay->running -= relay->worker_count - next + first; /* those that never ran */
+    pthread_mutex_unlock(&relay->lock);
+    join_threads(relay);
+    return error;
+}
+
+static int start_workers(hyperderp_relay *relay, unsigned first)
+{
+    if (!relay || relay->listener_count == 0)
+        return -EINVAL;
+    pthread_mutex_lock(&relay->life);
+    int error = begin(relay);
+    if (error == 0) {
+        log_line(&relay->log, HYPERDERP_LOG_INFO, "relay with %u worker%s on %s",
+                 relay->worker_count, relay->worker_count == 1 ? "" : "s",
+                 hyperderp_engine_name(hyperderp_relay_engine(relay)));
+        error = start_threads(relay, first);
+    }
+    pthread_mutex_unlock(&relay->life);
+    return error;
+}
+
+int hyperderp_relay_start(hyperderp_relay *relay)
+{
+    return start_workers(relay, 0);
+}
+
+int hyperderp_relay_run(hyperderp_relay *relay)
+{
+    int error = start_workers(relay, 1);
+    if (error)
+        return error;
+    run_worker(relay->workers[0]);
+    wait_for_end(relay);
+    pthread_mutex_lock(&relay->lock);
+    error = relay->attach_error;
+    pthread_mutex_unlock(&relay->lock);
+    return error;
+}
+
+bool relay_advance(hyperderp_relay *relay, enum relay_phase phase)
+{
+    int before = (int)relay_phase(relay);
+
+    do {
+        if (before == RELAY_NEW || before >= (int)phase)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&relay->phase, &before, (int)phase,
+                                                    memory_order_acq_rel, memory_order_acquire));
+    for (unsigned i = 0; i < relay->worker_count; i++)
+        io_wake(relay->workers[i]->loop);
+    return true;
+}
+
+int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms)
+{
+    struct timespec until;
+
+    if (!relay || relay_phase(relay) == RELAY_NEW)
+        return -EINVAL;
+    relay_advance(relay, RELAY_DRAINING);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * NS_PER_MS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&relay->lock);
+    int error = 0;
+    while (relay->running > 0 && error == 0)
+        error = pthread_cond_timedwait(&relay->changed, &relay->lock, &until);
+    bool done = relay->running == 0;
+    pthread_mutex_unlock(&relay->lock);
+    return done ? 0 : -ETIMEDOUT;
+}
+
+void hyperderp_relay_stop(hyperderp_relay *relay)
+{
+    if (!relay)
+        return;
+    relay_advance(relay, RELAY_STOPPING);
+    if (relay_phase(relay) == RELAY_NEW)
+        return;
+    pthread_mutex_lock(&relay->life);
+    join_threads(relay);
+    pthread_mutex_unlock(&relay->life);
+    wait_for_end(relay);
+}
