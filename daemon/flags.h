@@ -26,8 +26,8 @@ struct flags {
     hyperderp_log_level log_level;
 };
 
-/* Reads the command line. Returns -1 when the daemon shall run; otherwise the exit status, with everything
- * that was to be said printed already. */
+/* Reads the command line. Returns -1 when the daemon shall run; otherwise the exit status, with
+ * everything that was to be said printed already. */
 int flags_parse(struct flags *flags, int argc, char **argv);
 
 #endif

@@ -6,15 +6,15 @@
  * Life of a relay: hyperderp_relay_new(), hyperderp_relay_add_listener() for each address,
  * hyperderp_relay_start(), later hyperderp_relay_drain() and hyperderp_relay_free().
  *
- * Threads: functions are safe to call from any thread unless their comment says otherwise; creating,
- * starting and freeing one relay must not overlap anything else that is done with it, except that a relay
- * inside hyperderp_relay_run() is drained or stopped by other threads. The library has no globals,
- * installs no signal handlers, prints nothing, and creates only the threads that
- * hyperderp_relay_start() announces.
+ * Threads: functions are safe to call from any thread unless their comment says otherwise;
+ * creating, starting and freeing one relay must not overlap anything else that is done with it,
+ * except that a relay inside hyperderp_relay_run() is drained or stopped by other threads. The
+ * library has no globals, installs no signal handlers, prints nothing, and creates only the threads
+ * that hyperderp_relay_start() announces.
  *
  * Callbacks run on the worker threads, whose stack has 256 KiB, and must not block: a worker that
- * waits serves nobody. They may call hyperderp_admission_answer(), hyperderp_relay_counters() and the functions of key.h, and
- * nothing else of this library.
+ * waits serves nobody. They may call hyperderp_admission_answer(), hyperderp_relay_counters() and
+ * the functions of key.h, and nothing else of this library.
  */
 #ifndef HYPERDERP_RELAY_H
 #define HYPERDERP_RELAY_H
@@ -33,7 +33,8 @@ extern "C" {
 /** A relay: its listeners, workers, peers and counters. Opaque. */
 typedef struct hyperderp_relay hyperderp_relay;
 
-/** A question to admit() that has not been answered yet. Opaque; see hyperderp_admission_answer(). */
+/** A question to admit() that has not been answered yet. Opaque; see
+ * hyperderp_admission_answer(). */
 typedef struct hyperderp_admission hyperderp_admission;
 
 /** How a relay talks to the kernel. */
@@ -101,9 +102,9 @@ typedef struct hyperderp_relay_options {
                                hyperderp_admission *ticket);
 
     /**
-     * A key has its first connection (up), or lost its last one (not up). The calls for one key come
-     * in this order, also when its connections belong to several workers: to that end other look-ups
-     * of keys may wait until the callback returns. May be NULL.
+     * A key has its first connection (up), or lost its last one (not up). The calls for one key
+     * come in this order, also when its connections belong to several workers: to that end other
+     * look-ups of keys may wait until the callback returns. May be NULL.
      */
     void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
 
@@ -227,7 +228,8 @@ HYPERDERP_API void hyperderp_listener_options_init_sized(hyperderp_listener_opti
  * @param out      receives the relay, which the caller frees; NULL on error.
  * @param options  settings, copied; NULL for the defaults.
  * @return 0; -EINVAL for a value out of range; -ENOMEM; -EIO without random bytes; -ENOSYS when
- *         options ask for io_uring and the kernel lacks or forbids it (options->log got the reason).
+ *         options ask for io_uring and the kernel lacks or forbids it (options->log got the
+ * reason).
  */
 HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
                                       const hyperderp_relay_options *options);
@@ -294,7 +296,8 @@ HYPERDERP_API void hyperderp_relay_stop(hyperderp_relay *relay);
 
 /**
  * Stops the relay if it runs and frees it with all it owns. NULL is allowed. No other thread may be
- * inside a function of this relay, and tickets of admit() must have been answered. Not from a callback.
+ * inside a function of this relay, and tickets of admit() must have been answered. Not from a
+ * callback.
  */
 HYPERDERP_API void hyperderp_relay_free(hyperderp_relay *relay);
 
@@ -322,7 +325,8 @@ HYPERDERP_API hyperderp_engine hyperderp_relay_engine(const hyperderp_relay *rel
  */
 HYPERDERP_API void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *out);
 
-/** Names a drop reason, "queue_full" for example; "unknown" for a value out of range. Static text. */
+/** Names a drop reason, "queue_full" for example; "unknown" for a value out of range. Static
+ * text. */
 HYPERDERP_API const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason);
 
 /** Names an engine, "io_uring" for example; "unknown" for a value out of range. Static text. */

@@ -26,8 +26,8 @@ struct io_loop {
     /* Owned by the loop's thread. */
     struct io_chunk_pool pool;
 
-    /* Shared: true from io_wake() until the loop has taken notice, so that a burst of wakes costs one
-     * write. Acquire-release: what was done before io_wake() is seen after io_poll(). */
+    /* Shared: true from io_wake() until the loop has taken notice, so that a burst of wakes costs
+     * one write. Acquire-release: what was done before io_wake() is seen after io_poll(). */
     atomic_bool woken;
 };
 

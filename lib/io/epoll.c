@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The epoll engine: for machines where io_uring is missing or forbidden. Reads and sends are tried at
- * once and never wait. Waiting for room to send uses a second epoll instance inside the first, as one
- * socket may be read for one token and awaited for another.
+ * The epoll engine: for machines where io_uring is missing or forbidden. Reads and sends are tried
+ * at once and never wait. Waiting for room to send uses a second epoll instance inside the first,
+ * as one socket may be read for one token and awaited for another.
  */
 #include "io/engine.h"
 
@@ -17,9 +17,9 @@
 #define ACCEPTS_PER_TURN 16
 
 /*
- * The kernel hands back 64 bits for a socket. The token needs all of them, and the socket is needed as
- * well: a table from socket to token would do, but the engine can look the socket up itself where it
- * is kept here, one entry for each socket that is being read.
+ * The kernel hands back 64 bits for a socket. The token needs all of them, and the socket is needed
+ * as well: a table from socket to token would do, but the engine can look the socket up itself
+ * where it is kept here, one entry for each socket that is being read.
  */
 struct epoll_watch {
     io_token token;
@@ -244,8 +244,8 @@ static int epoll_poll(struct io_loop *loop, struct io_event *events, int max, in
     int n = epoll_wait(e->reads, ready, max < 128 ? max : 128, epoll_timeout_ms(timeout_ns));
     if (n < 0)
         return errno == EINTR ? 0 : -errno;
-    /* Level-triggered: what finds no place in events is reported again in the next turn, except for a
-     * one-shot watch, which is set anew. */
+    /* Level-triggered: what finds no place in events is reported again in the next turn, except for
+     * a one-shot watch, which is set anew. */
     for (int i = 0; i < n; i++) {
         if (count < max) {
             count += epoll_do(e, ready[i].data.u64, events + count, max - count);

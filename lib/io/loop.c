@@ -35,8 +35,8 @@ void io_loop_woken(struct io_loop *loop)
 {
     uint64_t count;
     /* Read first, then clear: a wake that comes in between only costs a turn for nothing, while the
-     * other order would lose it. An exchange, as it must read what the last io_wake() wrote: so it sees
-     * all that was done before that call, also when that found the loop woken already. */
+     * other order would lose it. An exchange, as it must read what the last io_wake() wrote: so it
+     * sees all that was done before that call, also when that found the loop woken already. */
     while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
         ;
     atomic_exchange_explicit(&loop->woken, false, memory_order_acq_rel);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One completion interface over two engines, io_uring and epoll. Operations are started with a token;
- * io_poll() later hands out events that carry it. Knows sockets and bytes, nothing of DERP.
+ * One completion interface over two engines, io_uring and epoll. Operations are started with a
+ * token; io_poll() later hands out events that carry it. Knows sockets and bytes, nothing of DERP.
  *
  * Threads: a loop belongs to the thread that called io_loop_attach(); only io_wake() may be called
  * from others.
  *
- * Sends never wait: they take what the socket has room for at once. Who gets less than it gave calls
- * io_await_writable() and sends again. So no buffer is ever held by the kernel for a slow receiver.
+ * Sends never wait: they take what the socket has room for at once. Who gets less than it gave
+ * calls io_await_writable() and sends again. So no buffer is ever held by the kernel for a slow
+ * receiver.
  */
 #ifndef IO_LOOP_H
 #define IO_LOOP_H
@@ -30,8 +31,8 @@ enum io_op {
 };
 
 /*
- * Names an operation and whom it is for: op, slot of the object, generation of the slot. A completion
- * that comes after its slot has gone to somebody else is told by its generation.
+ * Names an operation and whom it is for: op, slot of the object, generation of the slot. A
+ * completion that comes after its slot has gone to somebody else is told by its generation.
  */
 typedef uint64_t io_token;
 
@@ -76,7 +77,8 @@ void io_loop_free(struct io_loop *loop);
 int io_loop_attach(struct io_loop *loop);
 
 /* Accepts connections from a listening socket until an event says more = false. 0 or -EAGAIN (the
- * engine is full: try again in the next turn). The engine sets the O_NONBLOCK flag as it needs it. */
+ * engine is full: try again in the next turn). The engine sets the O_NONBLOCK flag as it needs it.
+ */
 int io_accept(struct io_loop *loop, int fd, io_token token);
 
 enum io_recv_flags {
@@ -85,30 +87,31 @@ enum io_recv_flags {
 };
 
 /*
- * Reads what is there, one chunk at most, or waits until there is something. Without IO_RECV_STREAM it gives one
- * event. After more = false (end of stream, an error, -ENOBUFS when no chunk was free, or simply one
- * event) it must be called again to read on. No connection gets more than one chunk a turn: so the
- * relay never reads faster than it sends, and a sender that floods waits for its turn like all others.
- * 0 or -EAGAIN.
+ * Reads what is there, one chunk at most, or waits until there is something. Without IO_RECV_STREAM
+ * it gives one event. After more = false (end of stream, an error, -ENOBUFS when no chunk was free,
+ * or simply one event) it must be called again to read on. No connection gets more than one chunk a
+ * turn: so the relay never reads faster than it sends, and a sender that floods waits for its turn
+ * like all others. 0 or -EAGAIN.
  */
 int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags);
 
-/* Ends an io_recv() or io_accept(). Returns 0 when no further event will come, -EINPROGRESS when one
- * with more = false still will. Events already fetched may carry the token in either case. */
+/* Ends an io_recv() or io_accept(). Returns 0 when no further event will come, -EINPROGRESS when
+ * one with more = false still will. Events already fetched may carry the token in either case. */
 int io_cancel(struct io_loop *loop, int fd, io_token token);
 
 /*
- * Sends what the socket has room for. Returns the bytes taken, -errno, -EINPROGRESS when a SEND event
- * will tell (the message and its buffers must stay until then), or -EBUSY when the engine is full:
- * try again in the next turn. An event or a return of -EAGAIN means that there was no room.
+ * Sends what the socket has room for. Returns the bytes taken, -errno, -EINPROGRESS when a SEND
+ * event will tell (the message and its buffers must stay until then), or -EBUSY when the engine is
+ * full: try again in the next turn. An event or a return of -EAGAIN means that there was no room.
  */
 int io_send(struct io_loop *loop, int fd, const struct msghdr *message, io_token token);
 
 /* Gives one WRITABLE event when the socket has room again, or is broken. 0 or -EAGAIN. */
 int io_await_writable(struct io_loop *loop, int fd, io_token token);
 
-/* Waits until there is an event, io_wake() was called or timeout_ns have passed (negative: no limit),
- * and fetches up to max events. Returns their number, or -errno when the loop itself is broken. */
+/* Waits until there is an event, io_wake() was called or timeout_ns have passed (negative: no
+ * limit), and fetches up to max events. Returns their number, or -errno when the loop itself is
+ * broken. */
 int io_poll(struct io_loop *loop, struct io_event *events, int max, int64_t timeout_ns);
 
 /* Makes io_poll() return soon. Any thread. */

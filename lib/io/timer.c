@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The wheel: slot = tick of the deadline modulo the wheel's size; a timer whose turn is a later round stays. */
+/* The wheel: slot = tick of the deadline modulo the wheel's size; a timer whose turn is a later
+ * round stays. */
 #include "io/timer.h"
 
 #include <stddef.h>
@@ -95,13 +96,15 @@ void timers_run(struct timers *timers, int64_t now)
     }
 }
 
-/* How many ticks after the last one that was run the next marked slot comes; 0 when no slot is marked. */
+/* How many ticks after the last one that was run the next marked slot comes; 0 when no slot is
+ * marked. */
 static unsigned ticks_to_next(const struct timers *timers)
 {
     unsigned first = SLOT(timers->tick + 1);
     uint64_t word = timers->occupied[first / 64] & ~0ull << first % 64;
 
-    /* Once around: the word that it began in comes again at the end, for the slots before the first. */
+    /* Once around: the word that it began in comes again at the end, for the slots before the
+     * first. */
     for (unsigned i = 0; i <= TIMER_SLOTS / 64; i++) {
         unsigned at = (first / 64 + i) % (TIMER_SLOTS / 64);
         if (i > 0)

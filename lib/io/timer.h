@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Deadlines of a worker: a hashed wheel of intrusive timers. Setting, moving and stopping one costs a few
- * stores and never allocates. A timer fires at its deadline or up to two ticks later, never earlier.
- * Belongs to one thread.
+ * Deadlines of a worker: a hashed wheel of intrusive timers. Setting, moving and stopping one costs
+ * a few stores and never allocates. A timer fires at its deadline or up to two ticks later, never
+ * earlier. Belongs to one thread.
  */
 #ifndef IO_TIMER_H
 #define IO_TIMER_H

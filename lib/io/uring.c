@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The io_uring engine: multishot accept, receives into a provided-buffer ring, one submission per turn.
- * Needs Linux 6.1 (IORING_SETUP_DEFER_TASKRUN); liburing 2.3 suffices.
+ * The io_uring engine: multishot accept, receives into a provided-buffer ring, one submission per
+ * turn. Needs Linux 6.1 (IORING_SETUP_DEFER_TASKRUN); liburing 2.3 suffices.
  */
 #include "io/engine.h"
 
@@ -126,9 +126,9 @@ static int uring_accept(struct io_loop *loop, int fd, io_token token)
 }
 
 /*
- * One read a request, also for a stream. A multishot receive takes up to 32 chunks of one socket in a row, and the
- * others find none: flooded by ten senders, the relay then read faster than it could send and lost 37 % of the
- * packets; with single reads it lost none and delivered a third more.
+ * One read a request, also for a stream. A multishot receive takes up to 32 chunks of one socket in
+ * a row, and the others find none: flooded by ten senders, the relay then read faster than it could
+ * send and lost 37 % of the packets; with single reads it lost none and delivered a third more.
  */
 static int uring_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
 {
@@ -228,8 +228,8 @@ static int uring_enter(struct uring_loop *u, int64_t timeout_ns)
                                        .tv_nsec = timeout_ns % 1000000000};
         result = io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
     }
-    /* ETIME: nothing happened. EINTR: a signal. EAGAIN, EBUSY, ENOMEM: the kernel is short of something
-     * and has kept the submissions that it could not take; the next turn tries again. */
+    /* ETIME: nothing happened. EINTR: a signal. EAGAIN, EBUSY, ENOMEM: the kernel is short of
+     * something and has kept the submissions that it could not take; the next turn tries again. */
     if (result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
         result == -EBUSY || result == -ENOMEM)
         return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Placement. One worker accepts from a listener and hands each connection to the least loaded worker: SO_REUSEPORT
- * would leave that to a hash, and cannot work on a socket that the embedder brings.
+ * Placement. One worker accepts from a listener and hands each connection to the least loaded
+ * worker: SO_REUSEPORT would leave that to a hash, and cannot work on a socket that the embedder
+ * brings.
  */
 #include "relay/acceptor.h"
 
@@ -13,7 +14,8 @@
 #include "relay/conn.h"
 #include "relay/worker.h"
 
-/* How long to wait when accepting fails, for want of file descriptors usually. The backlog holds the others. */
+/* How long to wait when accepting fails, for want of file descriptors usually. The backlog holds
+ * the others. */
 #define RETRY_NS 100000000
 
 struct adoption {

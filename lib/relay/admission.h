@@ -6,7 +6,8 @@
 #include "relay/conn.h"
 #include "wire/info.h"
 
-/* Asks; the answer, now or later, arrives at handshake_decided(). Without an admit callback everyone is let in. */
+/* Asks; the answer, now or later, arrives at handshake_decided(). Without an admit callback
+ * everyone is let in. */
 void admission_ask(struct conn *conn, const struct client_info *info);
 
 #endif

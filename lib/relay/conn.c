@@ -21,13 +21,13 @@
 /* How often a relay that drains looks whether a client has got its last bytes. */
 #define LINGER_STEP_NS 50000000
 
-/* Restarting asks clients to come back after a random time up to this, so that they do not all come at once,
- * and to try for this long. */
+/* Restarting asks clients to come back after a random time up to this, so that they do not all come
+ * at once, and to try for this long. */
 #define RECONNECT_WITHIN_MS 2000
 #define TRY_FOR_MS          5000
 
-/* A frame that has begun must be whole within this many write timeouts: until then its bytes take up memory that
- * others may need. */
+/* A frame that has begun must be whole within this many write timeouts: until then its bytes take
+ * up memory that others may need. */
 #define HALF_FRAME_TIMEOUTS 2
 
 #define BIT(state) (1u << (state))
@@ -198,7 +198,8 @@ static void count_end(const struct conn *conn, enum conn_end end)
     }
 }
 
-/* Takes the connection out of the route table; tells those that it has sent to if its key is gone. */
+/* Takes the connection out of the route table; tells those that it has sent to if its key is
+ * gone. */
 static void leave(struct conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -247,9 +248,9 @@ void conn_finish(struct conn *conn)
 }
 
 /*
- * A client that got its last bytes closes, and that is seen as the end of its stream. One that does not is
- * waited for, as closing first could cost it those bytes (RFC 9112, section 9.6); a relay that drains is content
- * when the client's side has acknowledged them.
+ * A client that got its last bytes closes, and that is seen as the end of its stream. One that does
+ * not is waited for, as closing first could cost it those bytes (RFC 9112, section 9.6); a relay
+ * that drains is content when the client's side has acknowledged them.
  */
 static void linger(struct conn *conn)
 {
@@ -304,7 +305,8 @@ void conn_expect_rest(struct conn *conn)
     struct worker *worker = conn->worker;
 
     conn->rest_due = worker->now + HALF_FRAME_TIMEOUTS * worker->relay->write_timeout_ns;
-    /* Nearly every frame is whole long before: the timer is moved once in that time, not for each. */
+    /* Nearly every frame is whole long before: the timer is moved once in that time, not for
+     * each. */
     if (conn->state == CONN_OPEN && conn->deadline.deadline > conn->rest_due)
         timer_set(&worker->timers, &conn->deadline, conn->rest_due);
 }

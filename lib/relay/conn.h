@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The receiving half of a connection: its state, its deadline, and the frame that is half received. Owned by one
- * worker, touched by no other thread. Nothing in it blocks.
+ * The receiving half of a connection: its state, its deadline, and the frame that is half received.
+ * Owned by one worker, touched by no other thread. Nothing in it blocks.
  */
 #ifndef RELAY_CONN_H
 #define RELAY_CONN_H
@@ -113,7 +113,8 @@ void conn_arm(struct conn *conn);
 /* A frame has begun to come in: its rest is waited for, but not for ever. */
 void conn_expect_rest(struct conn *conn);
 
-/* Queues a frame of the relay's own. Without memory it is dropped and counted. Returns false then. */
+/* Queues a frame of the relay's own. Without memory it is dropped and counted. Returns false
+ * then. */
 bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size);
 
 /* Frees a closed connection for good. */

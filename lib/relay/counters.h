@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The figures of one worker. Written by that worker alone, with plain relaxed stores; read by anyone.
- * Gauges are differences that may wrap in one block: only their sum over all workers has a meaning.
+ * The figures of one worker. Written by that worker alone, with plain relaxed stores; read by
+ * anyone. Gauges are differences that may wrap in one block: only their sum over all workers has a
+ * meaning.
  */
 #ifndef RELAY_COUNTERS_H
 #define RELAY_COUNTERS_H

@@ -158,7 +158,8 @@ static void batch_done(struct drainer *drainer)
     clear_batch(drainer);
 }
 
-/* The size of the frame at bytes: whole frames of our own making, so that their header can be believed. */
+/* The size of the frame at bytes: whole frames of our own making, so that their header can be
+ * believed. */
 static size_t frame_size_at(const uint8_t *bytes)
 {
     struct frame_header header;
@@ -174,9 +175,9 @@ static enum frame_kind frame_kind_at(const uint8_t *bytes, size_t size)
 }
 
 /*
- * Copies the frames of a piece that the kernel has not taken, so that the chunk is free again: a slow receiver
- * never holds receive buffers. sent is what it has taken of the piece. Returns false when there is no
- * memory for a frame that is half sent: then the stream cannot go on.
+ * Copies the frames of a piece that the kernel has not taken, so that the chunk is free again: a
+ * slow receiver never holds receive buffers. sent is what it has taken of the piece. Returns false
+ * when there is no memory for a frame that is half sent: then the stream cannot go on.
  */
 static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
                             struct frame_list *rest)
@@ -226,8 +227,8 @@ static void keep_frame_rest(struct drainer *drainer, struct frame *frame, size_t
     frame_free(&worker->frames, frame);
 }
 
-/* Takes the batch apart after a short send: what is whole with the kernel is done, the rest goes into a
- * list, in order. Returns false when the stream cannot go on. */
+/* Takes the batch apart after a short send: what is whole with the kernel is done, the rest goes
+ * into a list, in order. Returns false when the stream cannot go on. */
 static bool keep_rest(struct drainer *drainer, size_t sent, struct frame_list *rest)
 {
     bool intact = true;
@@ -292,7 +293,8 @@ static void await_room(struct drainer *drainer)
         timer_set(&worker->timers, &drainer->stall, worker->now + worker->relay->write_timeout_ns);
 }
 
-/* Nothing has been taken for too long. Shutting down ends the wait, and drainer_writable() sees the rest. */
+/* Nothing has been taken for too long. Shutting down ends the wait, and drainer_writable() sees the
+ * rest. */
 static void drainer_stalled(struct timer *timer)
 {
     struct drainer *drainer = (struct drainer *)((char *)timer - offsetof(struct drainer, stall));
@@ -305,7 +307,8 @@ static void drainer_stalled(struct timer *timer)
     pthread_mutex_unlock(&sink->lock);
 }
 
-/* Loads the next batch, of less than DRAINER_PIECES frames: the half-sent one first, then from the queue. */
+/* Loads the next batch, of less than DRAINER_PIECES frames: the half-sent one first, then from the
+ * queue. */
 static void load(struct drainer *drainer, struct frame_list *batch)
 {
     struct sink *sink = drainer->sink;
@@ -320,8 +323,8 @@ static void load(struct drainer *drainer, struct frame_list *batch)
 }
 
 /*
- * What comes after a send. rest is what it left over; full tells that the socket had no more room. Returns
- * true when another batch is loaded; otherwise the drainer waits or is gone.
+ * What comes after a send. rest is what it left over; full tells that the socket had no more room.
+ * Returns true when another batch is loaded; otherwise the drainer waits or is gone.
  */
 static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
 {

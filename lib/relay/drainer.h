@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A worker that drains a sink: collects frames for it, sends them in one go, keeps what the socket did not take,
- * waits for room, and goes on until nothing is left. Belongs to the thread of its worker; the sink's queue is
- * taken from under the sink's lock. Short sends never let frames overlap: the rest of a frame goes out before
- * anything else does.
+ * A worker that drains a sink: collects frames for it, sends them in one go, keeps what the socket
+ * did not take, waits for room, and goes on until nothing is left. Belongs to the thread of its
+ * worker; the sink's queue is taken from under the sink's lock. Short sends never let frames
+ * overlap: the rest of a frame goes out before anything else does.
  */
 #ifndef RELAY_DRAINER_H
 #define RELAY_DRAINER_H
@@ -51,14 +51,15 @@ struct drainer {
     struct drainer_piece piece[DRAINER_PIECES];
 };
 
-/* Makes a drainer that is staging, and notes it for the end of the turn. Called under the sink's lock. NULL
- * when memory is out. */
+/* Makes a drainer that is staging, and notes it for the end of the turn. Called under the sink's
+ * lock. NULL when memory is out. */
 struct drainer *drainer_new(struct worker *worker, struct sink *sink);
 
 /* Adds a frame of the pool, whose ownership passes. Returns false when the batch is full. */
 bool drainer_add_frame(struct drainer *drainer, struct frame *frame);
 
-/* Adds a whole RecvPacket frame in a chunk, to which it takes a reference. False when the batch is full. */
+/* Adds a whole RecvPacket frame in a chunk, to which it takes a reference. False when the batch is
+ * full. */
 bool drainer_add_chunk(struct drainer *drainer, struct io_chunk *chunk, uint8_t *bytes,
                        size_t size);
 

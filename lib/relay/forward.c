@@ -22,8 +22,8 @@ void forward_forget(struct conn *conn)
 }
 
 /*
- * The sink that receives for a key, or NULL. In steady state the connection has it at hand, with references,
- * and only has to see that the peer has not changed to another connection since.
+ * The sink that receives for a key, or NULL. In steady state the connection has it at hand, with
+ * references, and only has to see that the peer has not changed to another connection since.
  */
 static struct sink *find_destination(struct conn *conn, const uint8_t *key)
 {
@@ -76,7 +76,8 @@ static bool take_gone_token(struct conn *conn)
     return true;
 }
 
-/* Nobody of that key is here. The sender of a disco packet is told, as it means to find a path to the peer. */
+/* Nobody of that key is here. The sender of a disco packet is told, as it means to find a path to
+ * the peer. */
 static void refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
 {
     hyperderp_key peer;
@@ -88,7 +89,8 @@ static void refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
     send_peer_gone(conn->worker, conn->sink, &peer, PEER_GONE_NOT_HERE);
 }
 
-/* Looks up the destination and turns the frame into what it shall receive. NULL when there is none. */
+/* Looks up the destination and turns the frame into what it shall receive. NULL when there is
+ * none. */
 static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum frame_kind *kind)
 {
     uint8_t *key = bytes + FRAME_HEADER_SIZE;

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The way of a packet from the connection that sent it to its destination, and what peers are told when there is
- * none. */
+/* The way of a packet from the connection that sent it to its destination, and what peers are told
+ * when there is none. */
 #ifndef RELAY_FORWARD_H
 #define RELAY_FORWARD_H
 
 #include "relay/conn.h"
 #include "relay/peer.h"
 
-/* PeerGone "not here" frames that a client gets at once, and then one a second (derper's figures). */
+/* PeerGone "not here" frames that a client gets at once, and then one a second (derper's
+ * figures). */
 #define FORWARD_GONE_BURST       3
 #define FORWARD_GONE_INTERVAL_NS 1000000000
 
 /*
- * Passes on a whole SendPacket frame whose length has been checked, rewriting it in place to a RecvPacket.
- * It lies in a receive chunk, or is a frame of the pool, whose ownership passes.
+ * Passes on a whole SendPacket frame whose length has been checked, rewriting it in place to a
+ * RecvPacket. It lies in a receive chunk, or is a frame of the pool, whose ownership passes.
  */
 void forward_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size);
 void forward_frame(struct conn *conn, struct frame *frame);

@@ -14,8 +14,8 @@
 /* Batches of a class that the depot keeps; what is beyond goes back to the heap. */
 #define DEPOT_BATCHES 16
 
-/* Room of each class. Tuned to what travels: disco and control; small data; an MTU of 1280 to 1500; a head of
- * HTTP; jumbo; and the largest frame of the protocol. */
+/* Room of each class. Tuned to what travels: disco and control; small data; an MTU of 1280 to 1500;
+ * a head of HTTP; jumbo; and the largest frame of the protocol. */
 static const uint32_t class_room[FRAME_CLASSES] = {
     192, 640, 1664, 8448, 16640, FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET + 64};
 
@@ -39,7 +39,8 @@ static void free_chain(struct frame *frame)
     }
 }
 
-/* A batch is linked to the next by a pointer in its first frame's data, which nobody else uses now. */
+/* A batch is linked to the next by a pointer in its first frame's data, which nobody else uses
+ * now. */
 static struct frame *batch_next(struct frame *batch)
 {
     struct frame *next;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Frames that wait: right-sized buffers for what cannot go out at once, or has come in only by half. Each
- * worker keeps some free ones; a depot that all share evens out that frames are taken by the sender's
- * worker and given back by the receiver's. The bytes in use in the whole relay have a bound.
+ * Frames that wait: right-sized buffers for what cannot go out at once, or has come in only by
+ * half. Each worker keeps some free ones; a depot that all share evens out that frames are taken by
+ * the sender's worker and given back by the receiver's. The bytes in use in the whole relay have a
+ * bound.
  */
 #ifndef RELAY_FRAME_POOL_H
 #define RELAY_FRAME_POOL_H
@@ -20,9 +21,9 @@ enum frame_kind {
     FRAME_KIND_CONTROL, /* the relay's own: answers, KeepAlive, PeerGone */
 };
 
-/* What a frame is wanted for. Of the bytes that may be in use, some are kept back for those who come later here:
- * however much waits for slow receivers, packets still come in; however much has come in by half, clients
- * still get their answers. */
+/* What a frame is wanted for. Of the bytes that may be in use, some are kept back for those who
+ * come later here: however much waits for slow receivers, packets still come in; however much has
+ * come in by half, clients still get their answers. */
 enum frame_use {
     FRAME_USE_WAITING,  /* a packet that has to wait: six eighths */
     FRAME_USE_INCOMING, /* the head or frame that is half received: seven eighths */
@@ -75,9 +76,9 @@ void frame_depot_destroy(struct frame_depot *depot);
 void frame_pool_init(struct frame_pool *pool, struct frame_depot *depot, struct counters *counters);
 void frame_pool_destroy(struct frame_pool *pool);
 
-/* A frame with room for size bytes, which are not set; NULL when the bound or the system's memory is
- * reached, or no frame can be that large. size is the frame's size; sent is 0; next is NULL; kind is
- * FRAME_KIND_CONTROL until the caller knows better. */
+/* A frame with room for size bytes, which are not set; NULL when the bound or the system's memory
+ * is reached, or no frame can be that large. size is the frame's size; sent is 0; next is NULL;
+ * kind is FRAME_KIND_CONTROL until the caller knows better. */
 struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use use,
                           uint16_t from_worker);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * From bytes to frames. A frame that lies whole in the receive chunk is used where it is; one that is split is
- * put together in a frame of the pool, so that a client that sends half a frame holds no chunk.
+ * From bytes to frames. A frame that lies whole in the receive chunk is used where it is; one that
+ * is split is put together in a frame of the pool, so that a client that sends half a frame holds
+ * no chunk.
  */
 #include "relay/frames.h"
 
@@ -98,8 +99,8 @@ static void act_on_partial(struct conn *conn)
 }
 
 /*
- * Judges a header. Returns true when the frame shall be read whole; otherwise it is skipped, or the connection is
- * closed.
+ * Judges a header. Returns true when the frame shall be read whole; otherwise it is skipped, or the
+ * connection is closed.
  */
 static bool accept_header(struct conn *conn, const struct frame_header *header)
 {
@@ -116,7 +117,8 @@ static bool accept_header(struct conn *conn, const struct frame_header *header)
     return false;
 }
 
-/* The frame that is half received is lost for want of memory, not its connection: the rest of it is skipped. */
+/* The frame that is half received is lost for want of memory, not its connection: the rest of it is
+ * skipped. */
 static void lose_partial(struct conn *conn, const struct frame_header *header, uint32_t rest)
 {
     struct worker *worker = conn->worker;
@@ -134,8 +136,8 @@ static void lose_partial(struct conn *conn, const struct frame_header *header, u
 }
 
 /*
- * Begins to put a frame together, of which so many bytes behind the header are there. Memory is taken for what has
- * come, not for what the header announces: to occupy it, a client must send it.
+ * Begins to put a frame together, of which so many bytes behind the header are there. Memory is
+ * taken for what has come, not for what the header announces: to occupy it, a client must send it.
  */
 static void begin_partial(struct conn *conn, const struct frame_header *header, size_t there)
 {

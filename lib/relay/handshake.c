@@ -13,8 +13,8 @@
 #include "wire/hello.h"
 #include "wire/http.h"
 
-/* The bytes of a request head that has not come whole are kept here; how far they have been looked at stands in
- * the frame's own sent, which nobody else uses while it is not sent. */
+/* The bytes of a request head that has not come whole are kept here; how far they have been looked
+ * at stands in the frame's own sent, which nobody else uses while it is not sent. */
 static struct frame *keep_head(struct conn *conn, const uint8_t *bytes, size_t len)
 {
     struct worker *worker = conn->worker;

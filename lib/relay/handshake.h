@@ -14,7 +14,8 @@ size_t handshake_http(struct conn *conn, const uint8_t *bytes, size_t len);
 /* Opens a ClientInfo payload and asks admit(). */
 void handshake_client_info(struct conn *conn, const uint8_t *payload, size_t len);
 
-/* Keeps bytes that came together with ClientInfo until admit() has answered. Returns the bytes used. */
+/* Keeps bytes that came together with ClientInfo until admit() has answered. Returns the bytes
+ * used. */
 size_t handshake_hold(struct conn *conn, const uint8_t *bytes, size_t len);
 
 /* The answer to the question whether the client may join. */

@@ -21,9 +21,9 @@ bool http_answer_is_upgrade(const struct http_request *request);
 size_t http_answer_upgrade(uint8_t *out, const hyperderp_key *server);
 
 /*
- * Writes the answer to any other request, at most HTTP_ANSWER_PAGE_SIZE bytes; returns its size. parsed is what
- * http_request_parse() returned: the size of the head, or its error. After the answer the connection is
- * closed, and the answer says so.
+ * Writes the answer to any other request, at most HTTP_ANSWER_PAGE_SIZE bytes; returns its size.
+ * parsed is what http_request_parse() returned: the size of the head, or its error. After the
+ * answer the connection is closed, and the answer says so.
  */
 size_t http_answer_page(uint8_t *out, const struct http_request *request, int parsed);
 

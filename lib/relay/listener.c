@@ -15,8 +15,8 @@
 
 #define DEFAULT_BACKLOG 4096
 
-/* What the kernel may hold of a connection unsent: short, so that packets wait where the relay can drop the
- * oldest and let disco pass. */
+/* What the kernel may hold of a connection unsent: short, so that packets wait where the relay can
+ * drop the oldest and let disco pass. */
 #define NOTSENT_LOWAT 131072
 
 void listener_format_address(const struct sockaddr *address, char out[LISTENER_ADDRESS_SIZE])
@@ -66,7 +66,8 @@ static int split_address(const char *address, char *host, size_t host_size, char
     return 0;
 }
 
-/* The options that each accepted socket inherits, so that accepting needs no further system call. */
+/* The options that each accepted socket inherits, so that accepting needs no further system
+ * call. */
 static void set_tcp_options(int fd, unsigned user_timeout_ms)
 {
     const int on = 1, lowat = NOTSENT_LOWAT;

@@ -17,8 +17,9 @@ struct listener {
     char address[LISTENER_ADDRESS_SIZE];
 };
 
-/* Opens a listener, or takes over the caller's socket. 0 or -errno, as the public function says; the log
- * gets the reason. user_timeout_ms is what TCP may wait for the acknowledgement of what was sent. */
+/* Opens a listener, or takes over the caller's socket. 0 or -errno, as the public function says;
+ * the log gets the reason. user_timeout_ms is what TCP may wait for the acknowledgement of what was
+ * sent. */
 int listener_open(struct listener *listener, const hyperderp_listener_options *options,
                   unsigned user_timeout_ms, const struct log *log);
 void listener_close(struct listener *listener);

@@ -23,8 +23,8 @@ struct mailbox {
 void mailbox_init(struct mailbox *mailbox);
 void mailbox_destroy(struct mailbox *mailbox);
 
-/* Adds a message, whose ownership passes. Returns false when the worker has ended: then it does not pass.
- * The caller wakes the worker. */
+/* Adds a message, whose ownership passes. Returns false when the worker has ended: then it does not
+ * pass. The caller wakes the worker. */
 bool mailbox_post(struct mailbox *mailbox, struct message *message);
 
 /* Takes all messages, in their order. */

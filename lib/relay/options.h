@@ -5,8 +5,8 @@
 
 #include <hyperderp/relay.h>
 
-/* Copies what the embedder's struct has, which may be older (shorter) or newer (longer) than ours, and fills in
- * defaults. NULL gives the defaults. 0, or -EINVAL for a value out of range. */
+/* Copies what the embedder's struct has, which may be older (shorter) or newer (longer) than ours,
+ * and fills in defaults. NULL gives the defaults. 0, or -EINVAL for a value out of range. */
 int options_read(hyperderp_relay_options *out, const hyperderp_relay_options *options);
 int options_read_listener(hyperderp_listener_options *out,
                           const hyperderp_listener_options *options);

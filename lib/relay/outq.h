@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What waits for one destination: a bounded queue in three lanes. The relay's own frames go first, then disco, then
- * data; disco never takes more than half of a batch while data waits. A full lane of packets loses its
- * oldest. Not locked: the sink that owns it does that.
+ * What waits for one destination: a bounded queue in three lanes. The relay's own frames go first,
+ * then disco, then data; disco never takes more than half of a batch while data waits. A full lane
+ * of packets loses its oldest. Not locked: the sink that owns it does that.
  */
 #ifndef RELAY_OUTQ_H
 #define RELAY_OUTQ_H
@@ -42,13 +42,13 @@ static inline bool outq_is_empty(const struct outq *queue)
 void outq_push(struct outq *queue, const struct outq_limits *limits, struct frame *frame,
                struct frame_list *dropped);
 
-/* Puts back in front what was taken but not sent, in its order, each frame into its lane. Older than all
- * that waits, it is also the first to give way. */
+/* Puts back in front what was taken but not sent, in its order, each frame into its lane. Older
+ * than all that waits, it is also the first to give way. */
 void outq_push_front(struct outq *queue, const struct outq_limits *limits,
                      struct frame_list *frames, struct frame_list *dropped);
 
-/* Moves frames into batch, in the order to send them: at most max_frames, and no further one once they
- * have max_bytes. Returns their number. */
+/* Moves frames into batch, in the order to send them: at most max_frames, and no further one once
+ * they have max_bytes. Returns their number. */
 unsigned outq_pop(struct outq *queue, unsigned max_frames, uint32_t max_bytes,
                   struct frame_list *batch);
 

@@ -18,8 +18,8 @@ struct peer {
     atomic_uint refs;
 
     /* The sink that receives; NULL once the last connection has left. Changed under the lock of the
-     * key's stripe of the route table. Read with acquire by senders, to see whether the sink that they
-     * have at hand is still the one: it is only compared, never followed. */
+     * key's stripe of the route table. Read with acquire by senders, to see whether the sink that
+     * they have at hand is still the one: it is only compared, never followed. */
     _Atomic(struct sink *) active;
 
     /* Guarded by the stripe's lock. */

@@ -36,7 +36,8 @@ static void grow(struct recipients *set)
     set->capacity = capacity;
 }
 
-/* Frees the entry at a place; those behind it move up, so that each is still found from where its search begins. */
+/* Frees the entry at a place; those behind it move up, so that each is still found from where its
+ * search begins. */
 static void remove_at(struct recipients *set, uint32_t hole)
 {
     uint32_t mask = set->capacity - 1;
@@ -52,7 +53,8 @@ static void remove_at(struct recipients *set, uint32_t hole)
     set->count--;
 }
 
-/* Makes room in a full set: whoever stands first from a place on, which the new one's secret hash chooses. */
+/* Makes room in a full set: whoever stands first from a place on, which the new one's secret hash
+ * chooses. */
 static void evict(struct recipients *set, uint64_t hash)
 {
     uint32_t at = (uint32_t)hash & (set->capacity - 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * To whom a peer has sent: those that are told by a PeerGone frame when it leaves. A bounded set; beyond
- * its bound an older entry gives way, and whoever that was keeps believing in the peer until its own
- * timeouts tell otherwise. Not locked: the peer that owns it does that.
+ * To whom a peer has sent: those that are told by a PeerGone frame when it leaves. A bounded set;
+ * beyond its bound an older entry gives way, and whoever that was keeps believing in the peer until
+ * its own timeouts tell otherwise. Not locked: the peer that owns it does that.
  */
 #ifndef RELAY_RECIPIENTS_H
 #define RELAY_RECIPIENTS_H
@@ -25,7 +25,8 @@ struct recipients {
     uint32_t count;
 };
 
-/* Notes a recipient, or that it now has another connection. Without memory for it nothing is noted. */
+/* Notes a recipient, or that it now has another connection. Without memory for it nothing is
+ * noted. */
 void recipients_add(struct recipients *set, const hyperderp_key *key, uint64_t hash,
                     uint64_t serial);
 void recipients_destroy(struct recipients *set);

@@ -54,10 +54,12 @@ struct hyperderp_relay {
     /* Relaxed: a bound; it orders nothing. */
     atomic_uint connections;
 
-    /* enum relay_phase; only grows. Release by who changes it, acquire by the workers, who are woken. */
+    /* enum relay_phase; only grows. Release by who changes it, acquire by the workers, who are
+     * woken. */
     atomic_int phase;
 
-    /* Held while threads are created or joined, so that a stop waits for a start to be done. Before lock. */
+    /* Held while threads are created or joined, so that a stop waits for a start to be done. Before
+     * lock. */
     pthread_mutex_t life;
 
     pthread_mutex_t lock;   /* guards what follows; a leaf */
@@ -72,8 +74,8 @@ static inline enum relay_phase relay_phase(const struct hyperderp_relay *relay)
     return (enum relay_phase)atomic_load_explicit(&relay->phase, memory_order_acquire);
 }
 
-/* Moves on to a later phase and tells the workers. Returns false when it is not running, or that far already.
- * Any thread. */
+/* Moves on to a later phase and tells the workers. Returns false when it is not running, or that
+ * far already. Any thread. */
 bool relay_advance(struct hyperderp_relay *relay, enum relay_phase phase);
 
 #endif

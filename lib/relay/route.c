@@ -55,7 +55,8 @@ static struct peer *stripe_find(const struct route_stripe *stripe, const hyperde
     return peer;
 }
 
-/* Needs the stripe's lock. Without memory to grow, a table that exists stays as it is: slower, not wrong. */
+/* Needs the stripe's lock. Without memory to grow, a table that exists stays as it is: slower, not
+ * wrong. */
 static bool stripe_grow(struct route_stripe *stripe)
 {
     if (stripe->peers < stripe->bucket_count)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The route table: node key -> peer. 256 stripes, each with a lock and a hash table of its own, hashed with
- * SipHash under a random key, as clients choose their keys. In steady state senders have their destinations at
- * hand and do not come here.
+ * The route table: node key -> peer. 256 stripes, each with a lock and a hash table of its own,
+ * hashed with SipHash under a random key, as clients choose their keys. In steady state senders
+ * have their destinations at hand and do not come here.
  */
 #ifndef RELAY_ROUTE_H
 #define RELAY_ROUTE_H
@@ -33,32 +33,33 @@ struct route_table {
     struct route_stripe stripes[ROUTE_STRIPES];
 };
 
-/* peer_changed is called under the lock of the key's stripe: so the calls for one key, by whatever workers, come
- * in the order of what they tell. */
+/* peer_changed is called under the lock of the key's stripe: so the calls for one key, by whatever
+ * workers, come in the order of what they tell. */
 void route_init(struct route_table *table,
                 void (*peer_changed)(void *user, const hyperderp_key *peer, bool up), void *user);
 void route_destroy(struct route_table *table);
 
 /*
  * Makes a sink the active one of its key. *peer receives the key's peer with a reference for the
- * caller; the table keeps a reference to the sink until route_leave(). Returns 0 when it is the key's only
- * one, 1 when there are others, -ENOMEM.
+ * caller; the table keeps a reference to the sink until route_leave(). Returns 0 when it is the
+ * key's only one, 1 when there are others, -ENOMEM.
  */
 int route_join(struct route_table *table, const hyperderp_key *key, struct sink *sink,
                struct peer **peer);
 
-/* Takes a sink out. Returns true when it was its key's last: then nobody finds the peer any more. Otherwise
- * the sink that sent last becomes the active one. */
+/* Takes a sink out. Returns true when it was its key's last: then nobody finds the peer any more.
+ * Otherwise the sink that sent last becomes the active one. */
 bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink);
 
 /* Notes that a connection of a key has sent something: it becomes the active one. */
 void route_activate(struct route_table *table, struct peer *peer, struct sink *sink);
 
-/* Looks up a key. Returns its peer and stores its active sink, each with a reference for the caller, or
- * NULL. */
+/* Looks up a key. Returns its peer and stores its active sink, each with a reference for the
+ * caller, or NULL. */
 struct peer *route_find(struct route_table *table, const hyperderp_key *key, struct sink **sink);
 
-/* Finds a certain connection of a key. Returns its sink with a reference for the caller, or NULL. */
+/* Finds a certain connection of a key. Returns its sink with a reference for the caller, or
+ * NULL. */
 struct sink *route_find_sink(struct route_table *table, const hyperderp_key *key, uint64_t hash,
                              uint64_t serial);
 

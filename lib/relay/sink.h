@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The sending half of a connection. Any worker may push to it; one at a time drains it. A sink outlives its
- * conn for as long as somebody drains it or holds a reference.
+ * The sending half of a connection. Any worker may push to it; one at a time drains it. A sink
+ * outlives its conn for as long as somebody drains it or holds a reference.
  *
- * Who finds a sink idle becomes its drainer (drainer.h): it collects what it has for the sink in this turn
- * without copying, sends it, and takes what others have queued meanwhile until nothing is left. Idle
- * means that the queue is empty, so order per sender is kept.
+ * Who finds a sink idle becomes its drainer (drainer.h): it collects what it has for the sink in
+ * this turn without copying, sends it, and takes what others have queued meanwhile until nothing is
+ * left. Idle means that the queue is empty, so order per sender is kept.
  */
 #ifndef RELAY_SINK_H
 #define RELAY_SINK_H
@@ -31,9 +31,9 @@ struct sink {
     /* One each for the conn, the route table, the drainer, and senders that have it at hand. */
     atomic_uint refs;
 
-    /* Identifies the draining worker (its index + 1), 0 when the sink is idle. Changed under lock. Read
-     * without it (relaxed): a worker's own identity can only have been put there by itself; anything
-     * else is looked at again under the lock. */
+    /* Identifies the draining worker (its index + 1), 0 when the sink is idle. Changed under lock.
+     * Read without it (relaxed): a worker's own identity can only have been put there by itself;
+     * anything else is looked at again under the lock. */
     atomic_uint draining;
 
     /* Owned by the draining worker. */
@@ -53,8 +53,8 @@ struct sink {
     struct sink *next_of_key, *prev_of_key;
 };
 
-/* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when memory is
- * out: then the socket is still the caller's. */
+/* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when
+ * memory is out: then the socket is still the caller's. */
 struct sink *sink_new(struct worker *worker, int fd);
 
 static inline void sink_ref(struct sink *sink)
@@ -65,29 +65,30 @@ static inline void sink_ref(struct sink *sink)
 /* Frees the sink with the last reference. NULL is allowed. */
 void sink_unref(struct sink *sink);
 
-/* Sends or queues a frame, whose ownership passes; any worker. A frame that cannot be kept is counted as a
- * drop; then it returns false. */
+/* Sends or queues a frame, whose ownership passes; any worker. A frame that cannot be kept is
+ * counted as a drop; then it returns false. */
 bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame);
 
-/* The same for a whole frame that lies in a receive chunk of the calling worker: sent from there when
- * the sink is idle, copied when it must wait. */
+/* The same for a whole frame that lies in a receive chunk of the calling worker: sent from there
+ * when the sink is idle, copied when it must wait. */
 void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *chunk,
                      uint8_t *frame, size_t size, enum frame_kind kind);
 
 /* Shuts down the sending side when all that is queued has been sent. The conn's worker only. */
 void sink_finish(struct sink *sink);
 
-/* Tells whether all that was queued has been sent, and acknowledged by the other side's TCP. The conn's worker
- * only. */
+/* Tells whether all that was queued has been sent, and acknowledged by the other side's TCP. The
+ * conn's worker only. */
 bool sink_is_acknowledged(struct sink *sink);
 
-/* Shuts the socket down and drops what waits; from now on the sink takes nothing. The conn's worker only. */
+/* Shuts the socket down and drops what waits; from now on the sink takes nothing. The conn's worker
+ * only. */
 void sink_close(struct worker *worker, struct sink *sink);
 
 /*
- * Closes the socket, now or as soon as nobody drains the sink. The conn's worker only, once, when no receive
- * of it is left: a request that the kernel has not seen yet names the socket by its number, which
- * must not be somebody else's by then.
+ * Closes the socket, now or as soon as nobody drains the sink. The conn's worker only, once, when
+ * no receive of it is left: a request that the kernel has not seen yet names the socket by its
+ * number, which must not be somebody else's by then.
  */
 void sink_release_socket(struct sink *sink);
 

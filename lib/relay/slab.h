@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Slots with generations: gives an object a small number that a completion can carry, and tells later whether the
- * number still means that object. Belongs to one thread.
+ * Slots with generations: gives an object a small number that a completion can carry, and tells
+ * later whether the number still means that object. Belongs to one thread.
  */
 #ifndef RELAY_SLAB_H
 #define RELAY_SLAB_H
@@ -27,7 +27,8 @@ void slab_destroy(struct slab *slab);
 int slab_add(struct slab *slab, void *object, uint32_t *slot, uint32_t *generation);
 void slab_remove(struct slab *slab, uint32_t slot);
 
-/* The object, or NULL when the slot's generation (compared modulo IO_TOKEN_GENERATIONS) is another. */
+/* The object, or NULL when the slot's generation (compared modulo IO_TOKEN_GENERATIONS) is
+ * another. */
 void *slab_find(const struct slab *slab, uint32_t slot, uint32_t generation);
 
 #endif

@@ -86,7 +86,8 @@ bool worker_post(struct worker *worker, struct message *message)
     return true;
 }
 
-/* Finds whom a completion is for. One that comes too late for anybody is counted, and what it brought let go. */
+/* Finds whom a completion is for. One that comes too late for anybody is counted, and what it
+ * brought let go. */
 static void *event_owner(struct worker *worker, const struct slab *slab,
                          const struct io_event *event)
 {
@@ -121,8 +122,8 @@ static void handle_input(struct worker *worker, const struct io_event *event)
         io_chunk_unref(event->chunk);
 }
 
-/* What was sent comes first: a sink whose batch is done is idle again, and takes the packets that have come in
- * the same turn without copying them. */
+/* What was sent comes first: a sink whose batch is done is idle again, and takes the packets that
+ * have come in the same turn without copying them. */
 static void handle(struct worker *worker, const struct io_event *events, int count)
 {
     for (int i = 0; i < count; i++)
@@ -141,8 +142,8 @@ static void deliver_messages(struct worker *worker)
     }
 }
 
-/* Connections that found no chunk read again, in their order and as many as there are chunks: who has waited longest
- * comes first, and nobody is forgotten. */
+/* Connections that found no chunk read again, in their order and as many as there are chunks: who
+ * has waited longest comes first, and nobody is forgotten. */
 static void feed_starved(struct worker *worker)
 {
     unsigned chunks = io_free_chunks(worker->loop);
@@ -231,8 +232,8 @@ int worker_attach(struct worker *worker)
     return error;
 }
 
-/* The engine itself fails: nothing that a client does leads here, and nothing can be done. Says so once, and does
- * not turn at full speed. */
+/* The engine itself fails: nothing that a client does leads here, and nothing can be done. Says so
+ * once, and does not turn at full speed. */
 static void engine_failed(struct worker *worker, int error)
 {
     static const struct timespec pause = {.tv_nsec = 10000000};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A worker: one thread, one loop, the connections that were given to it. Its turn has fixed phases: wait for
- * events, timers, completions, messages, flush what was collected, and re-arm what had to wait.
+ * A worker: one thread, one loop, the connections that were given to it. Its turn has fixed phases:
+ * wait for events, timers, completions, messages, flush what was collected, and re-arm what had to
+ * wait.
  */
 #ifndef RELAY_WORKER_H
 #define RELAY_WORKER_H
