@@ -12,16 +12,15 @@
 
 #include "clock.h"
 
-/* Pongs go behind the packets that wait; more than this many at once are not answered. */
-#define PONG_ROOM (16 * FRAME_PONG_SIZE)
+/* While so many bytes wait, a ping is not answered. */
+#define PONG_LIMIT 8388608
 
-int load_conn_init(struct load_conn *conn, uint32_t number, const char *host, size_t out_room)
+int load_conn_init(struct load_conn *conn, uint32_t number, const char *host)
 {
     struct client_options options = {
         .host = host,
         .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = true},
     };
-    size_t hello_room = CLIENT_MAX_REQUEST + strlen(host);
     int err;
 
     *conn = (struct load_conn){.number = number, .fd = -1, .epoll = -1};
@@ -30,11 +29,7 @@ int load_conn_init(struct load_conn *conn, uint32_t number, const char *host, si
         return err;
     err = client_init(&conn->client, &options);
     hyperderp_private_key_wipe(&options.private_key);
-    if (err < 0)
-        return err;
-    conn->out_room = (out_room > hello_room ? out_room : hello_room) + PONG_ROOM;
-    conn->out = malloc(conn->out_room);
-    return conn->out == NULL ? -ENOMEM : 0;
+    return err;
 }
 
 void load_conn_free(struct load_conn *conn)
@@ -87,24 +82,64 @@ int load_conn_start(struct load_conn *conn, int epoll, const struct sockaddr *ad
     return set_events(conn, EPOLL_CTL_ADD, true);
 }
 
-int load_conn_flush(struct load_conn *conn)
+/* The bytes that the socket takes now, or a negative errno. */
+static ssize_t send_some(struct load_conn *conn, const uint8_t *bytes, size_t len)
 {
+    size_t sent = 0;
     ssize_t n;
 
-    while (load_conn_blocked(conn)) {
-        n = send(conn->fd, conn->out + conn->out_start, conn->out_end - conn->out_start,
-                 MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN ? load_conn_watch_write(conn, true) : -errno;
-        conn->out_start += (size_t)n;
+    while (sent < len) {
+        n = send(conn->fd, bytes + sent, len - sent, MSG_NOSIGNAL);
+        if (n >= 0)
+            sent += (size_t)n;
+        else if (errno == EAGAIN)
+            break;
+        else if (errno != EINTR)
+            return -errno;
     }
-    conn->out_start = conn->out_end = 0;
+    return (ssize_t)sent;
+}
+
+/* Sends what waits, as far as the socket takes it. */
+static int flush(struct load_conn *conn)
+{
+    ssize_t n = send_some(conn, conn->out + conn->out_start, conn->out_end - conn->out_start);
+
+    if (n < 0)
+        return (int)n;
+    conn->out_start += (size_t)n;
+    if (!load_conn_blocked(conn))
+        conn->out_start = conn->out_end = 0;
     return 0;
 }
 
-static int finish_connect(struct load_conn *conn)
+/* Lets bytes wait for the socket. */
+static int keep_unsent(struct load_conn *conn, const uint8_t *bytes, size_t len)
+{
+    uint8_t *grown;
+
+    if (conn->out_room - conn->out_end < len) {
+        grown = realloc(conn->out, conn->out_end + len);
+        if (grown == NULL)
+            return -ENOMEM;
+        conn->out = grown;
+        conn->out_room = conn->out_end + len;
+    }
+    memcpy(conn->out + conn->out_end, bytes, len);
+    conn->out_end += len;
+    return load_conn_watch_write(conn, true);
+}
+
+int load_conn_send(struct load_conn *conn, const uint8_t *bytes, size_t len)
+{
+    ssize_t n = load_conn_blocked(conn) ? 0 : send_some(conn, bytes, len);
+
+    if (n < 0 || (size_t)n == len)
+        return n < 0 ? (int)n : 0;
+    return keep_unsent(conn, bytes + n, len - (size_t)n);
+}
+
+static int finish_connect(struct load_conn *conn, uint8_t *scratch)
 {
     socklen_t len = sizeof(int);
     int err = 0;
@@ -114,33 +149,29 @@ static int finish_connect(struct load_conn *conn)
         return -errno;
     if (err != 0)
         return -err;
-    n = client_request(&conn->client, conn->out, conn->out_room);
+    n = client_request(&conn->client, scratch, LOAD_CONN_SCRATCH_SIZE);
     if (n < 0)
         return (int)n;
-    conn->out_end = (size_t)n;
     conn->state = LOAD_CONN_HANDSHAKE;
-    err = load_conn_flush(conn);
+    err = load_conn_send(conn, scratch, (size_t)n);
     return err < 0 ? err : load_conn_watch_write(conn, false);
 }
 
 static int send_client_info(struct load_conn *conn)
 {
-    ssize_t n =
-        client_info_frame(&conn->client, conn->out + conn->out_end, conn->out_room - conn->out_end);
+    uint8_t frame[HELLO_MAX_CLIENT_INFO];
+    ssize_t n = client_info_frame(&conn->client, frame, sizeof(frame));
 
-    if (n < 0)
-        return (int)n;
-    conn->out_end += (size_t)n;
-    return load_conn_flush(conn);
+    return n < 0 ? (int)n : load_conn_send(conn, frame, (size_t)n);
 }
 
-/* Behind whole frames there is a frame's boundary, so a pong fits there. */
 static int send_pong(struct load_conn *conn, const uint8_t *ping)
 {
-    if (conn->out_room - conn->out_end < FRAME_PONG_SIZE)
+    uint8_t frame[FRAME_PONG_SIZE];
+
+    if (conn->out_end > PONG_LIMIT)
         return 0;
-    conn->out_end += frame_encode_pong(conn->out + conn->out_end, ping);
-    return load_conn_flush(conn);
+    return load_conn_send(conn, frame, frame_encode_pong(frame, ping));
 }
 
 static int handle_message(struct load_conn *conn, const struct client_message *message,
@@ -218,9 +249,9 @@ int load_conn_event(struct load_conn *conn, uint32_t events, uint8_t *scratch,
     int err;
 
     if (conn->state == LOAD_CONN_CONNECTING)
-        return finish_connect(conn);
+        return finish_connect(conn, scratch);
     if ((events & EPOLLOUT) != 0) {
-        err = load_conn_flush(conn);
+        err = flush(conn);
         if (err < 0)
             return err;
     }

@@ -29,7 +29,7 @@ struct load_conn {
     bool watches_write; /* EPOLLOUT is asked for */
     struct client client;
 
-    /* Whole frames to send: start to end wait for the socket. */
+    /* What the socket did not take: start to end wait for it, and end with a whole frame. */
     uint8_t *out;
     size_t out_room, out_start, out_end;
 
@@ -46,8 +46,8 @@ struct load_conn {
 typedef void load_conn_packet_fn(void *user, struct load_conn *conn,
                                  const struct client_message *message, uint64_t now_ns);
 
-/* Prepares a connection: a new key, room to send out_room bytes at once. 0 or a negative errno. */
-int load_conn_init(struct load_conn *conn, uint32_t number, const char *host, size_t out_room);
+/* Prepares a connection, with a new key. 0 or a negative errno. */
+int load_conn_init(struct load_conn *conn, uint32_t number, const char *host);
 void load_conn_free(struct load_conn *conn);
 
 /* Begins to connect; what comes of it is told through load_conn_event(). 0 or a negative errno. */
@@ -69,9 +69,9 @@ static inline bool load_conn_blocked(const struct load_conn *conn)
     return conn->out_start < conn->out_end;
 }
 
-/* Sends what waits, as far as the socket takes it, and watches for room when it does not take all.
- * */
-int load_conn_flush(struct load_conn *conn);
+/* Sends whole frames, behind those that wait. What the socket does not take waits, and the
+ * connection watches for room. 0 or a negative errno. */
+int load_conn_send(struct load_conn *conn, const uint8_t *bytes, size_t len);
 
 /* Asks to be called when the socket has room, or only while bytes wait. */
 int load_conn_watch_write(struct load_conn *conn, bool always);

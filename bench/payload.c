@@ -8,11 +8,13 @@
 
 #define STEP 0x9e3779b97f4a7c15u /* odd, so that no two words of a packet are the same */
 
+#define MEASURED ((uint64_t)1 << 63)
+
 /* The fields as they stand at the start of a packet. */
 struct head {
     uint32_t sender;
     uint32_t check;
-    uint64_t sequence;
+    uint64_t sequence; /* and MEASURED */
     uint64_t due_ns;
 };
 
@@ -28,20 +30,25 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 33;
 }
 
-static uint64_t seed_of(const struct payload *payload, size_t size)
+static uint64_t seed_of(const struct head *head, uint32_t receiver, size_t size)
 {
-    uint64_t seed = mix(payload->due_ns + STEP);
+    uint64_t seed = mix(head->due_ns + STEP * (receiver + (uint64_t)1));
 
-    seed = mix(seed ^ payload->sequence);
-    return mix(seed ^ ((uint64_t)payload->sender << 32 | size));
+    seed = mix(seed ^ head->sequence);
+    return mix(seed ^ ((uint64_t)head->sender << 32 | size));
 }
 
 void payload_write(uint8_t *out, size_t size, const struct payload *payload)
 {
-    uint64_t word = seed_of(payload, size);
-    struct head head = {payload->sender, (uint32_t)word, payload->sequence, payload->due_ns};
+    struct head head = {
+        .sender = payload->sender,
+        .sequence = payload->sequence | (payload->measured ? MEASURED : 0),
+        .due_ns = payload->due_ns,
+    };
+    uint64_t word = seed_of(&head, payload->receiver, size);
     size_t at = sizeof(head);
 
+    head.check = (uint32_t)word;
     memcpy(out, &head, sizeof(head));
     for (; at + sizeof(word) <= size; at += sizeof(word)) {
         word += STEP;
@@ -51,7 +58,7 @@ void payload_write(uint8_t *out, size_t size, const struct payload *payload)
     memcpy(out + at, &word, size - at);
 }
 
-int payload_read(const uint8_t *in, size_t size, struct payload *payload)
+int payload_read(const uint8_t *in, size_t size, uint32_t receiver, struct payload *payload)
 {
     struct head head;
     uint64_t word, got, wrong;
@@ -60,8 +67,14 @@ int payload_read(const uint8_t *in, size_t size, struct payload *payload)
     if (size < PAYLOAD_MIN_SIZE)
         return -EBADMSG;
     memcpy(&head, in, sizeof(head));
-    *payload = (struct payload){head.sender, head.sequence, head.due_ns};
-    word = seed_of(payload, size);
+    *payload = (struct payload){
+        .sender = head.sender,
+        .receiver = receiver,
+        .sequence = head.sequence & ~MEASURED,
+        .due_ns = head.due_ns,
+        .measured = (head.sequence & MEASURED) != 0,
+    };
+    word = seed_of(&head, receiver, size);
     wrong = head.check ^ (uint32_t)word;
     for (; at + sizeof(word) <= size; at += sizeof(word)) {
         word += STEP;

@@ -3,13 +3,9 @@
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include "load.h"
-
-/* Tells whether the relay did nothing that it must not do. Loss is allowed. */
-bool report_is_clean(const struct load_result *result);
 
 void report_table(FILE *out, const struct load_options *options, const struct load_result *result);
 

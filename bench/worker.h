@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One thread of the load generator: it owns whole pairs, so that nothing of a packet's way but the
- * relay is shared between threads.
+ * One thread of the load generator, with its own connections. Pairs are never split over threads;
+ * with random destinations a packet may well be sent by one thread and arrive at another, so what
+ * the receiver must know of the sender stands in the packet.
  */
 #ifndef BENCH_WORKER_H
 #define BENCH_WORKER_H
@@ -13,17 +14,22 @@
 #include "conn.h"
 #include "histogram.h"
 #include "load.h"
+#include "order.h"
+#include "random.h"
+#include "schedule.h"
 
-/* The packets from one connection to another. */
-struct load_flow {
-    struct load_conn *from, *to;
-    uint64_t due_bursts;  /* bursts that have become due */
-    uint64_t made_bursts; /* ... and that were written */
-    uint64_t sequence;    /* of the last packet made */
-    uint64_t seen;        /* sequence of the last packet that arrived in order */
-    uint64_t measured;    /* sequence of the first measured packet, 0 before that */
-    uint64_t free_ns;     /* since when the socket has had room */
+/* A connection, what it sends and what it has got. */
+struct load_peer {
+    struct load_conn conn; /* first, so that one leads to the other */
+    uint64_t due_bursts;   /* bursts that have become due */
+    uint64_t made_bursts;  /* ... and that were written */
+    uint64_t sequence;     /* of the last packet made */
+    uint64_t seen;         /* in pairs: sequence of the last packet that arrived in order */
+    uint64_t free_ns;      /* since when the socket has had room */
+    bool measured;         /* the packets that it makes now are measured */
 };
+
+_Static_assert(offsetof(struct load_peer, conn) == 0, "a conn of a peer is at its start");
 
 /* What all workers share. */
 struct load {
@@ -31,7 +37,10 @@ struct load {
     const struct load_options *options;
     const struct sockaddr *address;
     socklen_t address_len;
-    unsigned flows; /* of all workers */
+    hyperderp_key *keys; /* of all peers, by number */
+    struct load_worker *workers;
+    unsigned worker_count;
+    unsigned senders; /* of all workers */
 
     /* Guarded by mutex; changed is signalled with each change. */
     pthread_mutex_t mutex;
@@ -48,6 +57,10 @@ struct load {
      * as a worker that sees it late sends a little longer. */
     _Atomic uint64_t end_ns;
     atomic_bool abort; /* give up connecting; relaxed for the same reason */
+
+    /* Workers that may still send. Released by a worker when its shown_sent is final, acquired
+     * before these are added up. */
+    atomic_uint sending;
 };
 
 struct load_worker {
@@ -55,41 +68,67 @@ struct load_worker {
     unsigned index;
     pthread_t thread;
 
+    /* Fixed before the threads start. */
+    unsigned peer_count;     /* of peers[], without the idle ones behind them */
+    unsigned conn_count;     /* with those */
+    unsigned sender_count;   /* of these: see load_worker_sender() */
+    unsigned senders_before; /* of the workers before this one */
+
     /* Owned by the thread between its start and its join. */
-    struct load_conn *conns; /* first sends, second receives, and so on */
-    unsigned conn_count;
-    struct load_flow *flows; /* see load_flow_from() and load_flow_to() */
-    unsigned flow_count;
+    struct load_peer *peers;
+    struct schedule schedule;
+    struct order order; /* with random destinations */
+    struct random random;
     int epoll;
-    uint8_t *scratch;
-    bool sending;  /* between the first packet's time and the last one's */
-    uint64_t tick; /* bursts of all its flows that have become due */
+    uint8_t *scratch; /* to read into */
+    uint8_t *burst;   /* to make bursts in */
+    bool sending;     /* between the first packet's time and the last one's */
+    uint64_t tick;    /* bursts of all its senders that have become due */
     uint64_t last_arrival_ns;
     uint64_t sent_all; /* packets, those of the warm-up too */
     uint64_t arrived_all;
     int error; /* why connecting failed */
     struct load_result result;
 
-    /* Written by the thread, read by the one that shows the progress: relaxed, each alone. */
+    /* Written by the thread, read by others: relaxed, but for the last of shown_sent. */
     _Atomic unsigned connected;
     _Atomic uint64_t shown_sent, shown_arrived;
 };
 
-/* Makes a worker for the given number of pairs, whose connections are numbered from first on. 0 or
- * a negative errno; load_worker_free() is right in both cases. */
-int load_worker_init(struct load_worker *worker, struct load *load, unsigned index, unsigned first,
-                     unsigned pairs);
+/* Makes a worker: its first peer and its first idle connection have these numbers. The keys of its
+ * peers are put into load->keys. 0 or a negative errno; load_worker_free() is right in both cases. */
+int load_worker_init(struct load_worker *worker, unsigned first_peer, unsigned peers,
+                     unsigned first_idle, unsigned idle);
 void load_worker_free(struct load_worker *worker);
 
 /* The thread's function: connects, waits at the gate, sends and checks, waits for stragglers. */
 void *load_worker_main(void *worker);
 
-/* The flow that a connection sends, and the one that it gets; NULL when there is none. */
-struct load_flow *load_flow_from(struct load_worker *worker, const struct load_conn *conn);
-struct load_flow *load_flow_to(struct load_worker *worker, const struct load_conn *conn);
+/* Sender number `index` of a worker, and its number. */
+static inline struct load_peer *load_worker_sender(const struct load_worker *worker, size_t index)
+{
+    return &worker->peers[worker->load->options->traffic == LOAD_ONE_WAY ? 2 * index : index];
+}
+
+static inline size_t load_worker_sender_index(const struct load_worker *worker,
+                                              const struct load_peer *peer)
+{
+    size_t index = (size_t)(peer - worker->peers);
+
+    return worker->load->options->traffic == LOAD_ONE_WAY ? index / 2 : index;
+}
+
+/* Tells whether the peer with this number sends. */
+static inline bool load_sends(const struct load_options *options, uint32_t number)
+{
+    return number < options->peers && (options->traffic != LOAD_ONE_WAY || number % 2 == 0);
+}
 
 /* Connects all of the worker's connections, some at a time. 0 or a negative errno. */
 int load_worker_connect(struct load_worker *worker);
+
+/* Why a connection is of no more use, in words. */
+const char *load_worker_say_why(int err);
 
 /* Keeps the first fault's description for the report. */
 void load_worker_note_problem(struct load_worker *worker, const char *format, ...)

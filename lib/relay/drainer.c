@@ -196,7 +196,10 @@ static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
             continue;
         }
         enum frame_kind kind = frame_kind_at(at, size);
-        struct frame *frame = frame_alloc(&worker->frames, size, FRAME_USE_WAITING, worker->index);
+        /* Half a frame on its way is worth more than memory for others: without it, the stream
+         * ends. */
+        enum frame_use use = sent > 0 ? FRAME_USE_CONTROL : FRAME_USE_WAITING;
+        struct frame *frame = frame_alloc(&worker->frames, size, use, worker->index);
         if (frame) {
             frame->kind = (uint8_t)kind;
             memcpy(frame->data, at, size);

@@ -27,7 +27,7 @@ enum frame_kind {
 enum frame_use {
     FRAME_USE_WAITING,  /* a packet that has to wait: six eighths */
     FRAME_USE_INCOMING, /* the head or frame that is half received: seven eighths */
-    FRAME_USE_CONTROL,  /* the relay's own frames: all */
+    FRAME_USE_CONTROL,  /* the relay's own frames, and what is left of one half sent: all */
 };
 
 #define FRAME_KINDS   3

@@ -8,12 +8,14 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
+#include "../../bench/figures.c"
 #include "../../bench/histogram.c"
 #include "../../bench/report.c"
+#include "../../bench/report_json.c"
 
 static const struct load_options at_a_rate = {
     .relay = "relay.example:3340",
-    .pairs = 10,
+    .peers = 20,
     .size = 1000,
     .rate = 20000,
     .burst = 2,
@@ -34,6 +36,7 @@ static int fill(void **state)
     result.delivered = 990;
     result.arrived = 985;
     result.cpu_share = 0.25;
+    result.cores = 1;
     for (uint64_t i = 1; i <= 990; i++)
         histogram_add(&result.latency, i * 1000);
     for (uint64_t i = 1; i <= 1000; i++)
@@ -94,7 +97,7 @@ static void json_has_all(void **state)
 
     (void)state;
     assert_string_equal(json_string_value(json_object_get(root, "relay")), "relay.example:3340");
-    assert_int_equal(count(root, "options", "pairs"), 10);
+    assert_int_equal(count(root, "options", "peers"), 20);
     assert_int_equal(count(root, "options", "threads"), 3);
     real_is(root, "options", "rate", 20000);
     assert_int_equal(count(root, "packets", "offered"), 1000);
@@ -145,15 +148,80 @@ static void flat_out_has_no_latency(void **state)
     table_is(&options, "flat out", true);
 }
 
+/* 40 % of a core for 197 packets/s; 20 connections took 11 ms of CPU and 40 KiB. */
+static void know_relay(void)
+{
+    result.relay = (struct load_relay){
+        .pid = 4321,
+        .name = "some-relay",
+        .connecting_cpu = 0.011,
+        .cpu_share = 0.4,
+        .rss_before = 1024 * 1024,
+        .rss_connected = 1064 * 1024,
+        .rss = 2048 * 1024,
+    };
+}
+
+static void relay_process_is_told(void **state)
+{
+    json_t *root;
+
+    (void)state;
+    know_relay();
+    table_is(&at_a_rate, "40 % of a core, 2,030,457 ns for each packet; 2,048 KiB resident", true);
+    table_is(&at_a_rate, "each took 550 us of CPU and 2.0 KiB", true);
+    root = as_json(&at_a_rate);
+    assert_int_equal(count(root, "relay_process", "pid"), 4321);
+    assert_int_equal(count(root, "relay_process", "rss"), 2048 * 1024);
+    assert_int_equal(count(root, "relay_process", "rss_before"), 1024 * 1024);
+    assert_int_equal(count(root, "relay_process", "rss_connected"), 1064 * 1024);
+    real_is(root, "relay_process", "cpu_share", 0.4);
+    real_is(root, "relay_process", "cpu_ns_per_packet", 0.4e9 / 197);
+    real_is(root, "relay_process", "cpu_us_per_connection", 550);
+    json_decref(root);
+}
+
+static void unknown_relay_has_no_figures(void **state)
+{
+    json_t *root = as_json(&at_a_rate);
+
+    (void)state;
+    table_is(&at_a_rate, "relay        ", false);
+    assert_true(json_is_null(json_object_get(root, "relay_process")));
+    json_decref(root);
+}
+
+static void idle_connections_alone(void **state)
+{
+    struct load_options options = at_a_rate;
+    json_t *root;
+
+    (void)state;
+    know_relay();
+    memset(&result.latency, 0, sizeof(result.latency));
+    result.sent = result.offered = result.delivered = result.arrived = 0;
+    options.peers = 0;
+    options.idle = 5000;
+    table_is(&options, "no packets, 5000 idle connections, 5.0 s", true);
+    table_is(&options, "delivered", false);
+    table_is(&options, "ns for each packet", false);
+    table_is(&options, "of 5000 connections", true);
+    root = as_json(&options);
+    assert_true(
+        json_is_null(json_object_get(json_object_get(root, "relay_process"), "cpu_ns_per_packet")));
+    real_is(root, "relay_process", "cpu_us_per_connection", 0.011e6 / 5000);
+    json_decref(root);
+}
+
 static void faults_are_told(void **state)
 {
     uint64_t *const faults[] = {&result.misordered, &result.damaged, &result.broken};
 
     (void)state;
-    assert_true(report_is_clean(&result));
+    assert_true(figures_are_clean(&result));
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
         *faults[i] = 1;
-        assert_false(report_is_clean(&result));
+        assert_false(figures_are_clean(&result));
         *faults[i] = 0;
     }
     strcpy(result.problem, "connection 3 broke: the relay closed it");
@@ -180,6 +248,28 @@ static void loader_without_time_is_told(void **state)
     json_decref(root);
 }
 
+/* A loader without any time left may itself be what was measured, also where it kept its rate. */
+static void saturated_loader_is_told(void **state)
+{
+    struct load_options flat_out = at_a_rate;
+    json_t *root;
+
+    (void)state;
+    flat_out.rate = 0;
+    result.cores = 3;
+    result.cpu_share = 2.8;
+    table_is(&flat_out, "The loader had no time left", false);
+    result.cpu_share = 2.95;
+    table_is(&flat_out, "The loader had no time left", true);
+    table_is(&at_a_rate, "The loader had no time left", true);
+    root = as_json(&at_a_rate);
+    assert_true(json_is_true(json_object_get(json_object_get(root, "loader"), "saturated")));
+    json_decref(root);
+    /* All that was offered came through: then it was enough. */
+    result.delivered = result.sent;
+    table_is(&at_a_rate, "The loader had no time left", false);
+}
+
 static void relay_that_holds_back_is_told(void **state)
 {
     (void)state;
@@ -194,7 +284,11 @@ int main(void)
         cmocka_unit_test_setup(json_has_all, fill),
         cmocka_unit_test_setup(table_has_all, fill),
         cmocka_unit_test_setup(flat_out_has_no_latency, fill),
+        cmocka_unit_test_setup(relay_process_is_told, fill),
+        cmocka_unit_test_setup(unknown_relay_has_no_figures, fill),
+        cmocka_unit_test_setup(idle_connections_alone, fill),
         cmocka_unit_test_setup(faults_are_told, fill),
+        cmocka_unit_test_setup(saturated_loader_is_told, fill),
         cmocka_unit_test_setup(late_loader_is_told, fill),
         cmocka_unit_test_setup(loader_without_time_is_told, fill),
         cmocka_unit_test_setup(relay_that_holds_back_is_told, fill),
