@@ -77,6 +77,8 @@ BENCH := $(BUILD)/hyper-derp-bench
 PC := $(BUILD)/libhyperderp.pc
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRCS)))
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%,$(INTEGRATION_SRCS)))
+# INTEGRATION=test_flood runs this one alone.
+INTEGRATION ?= $(notdir $(INTEGRATION_TESTS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
 TESTS := $(UNIT_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
@@ -265,7 +267,7 @@ run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 	$(foreach t,$(UNIT_TESTS),'$(notdir $t):$t') $(foreach f,$(FUZZ_NAMES),\
 	'replay_$f:$(BUILD)/tests/fuzz/replay_$f tests/fuzz/corpus/$f')
 run_integration = $(RUNNER) --timeout 600 run integration \
-	$(foreach t,$(INTEGRATION_TESTS),'$(notdir $t):$t')
+	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh'
 run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \

@@ -71,7 +71,8 @@ static int passes_a_packet(hyperderp_relay *relay)
     return passed;
 }
 
-/* Runs in a child, which cannot get rid of its filter. Returns 0, or the number of what went wrong. */
+/* Runs in a child, which cannot get rid of its filter. Returns 0, or the number of what went wrong.
+ */
 static int without_io_uring(void)
 {
     hyperderp_relay_options options;

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The matrix: cells, names of the cases, and cleaning up behind a case that failed. */
+#include "matrix.h"
+
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "relay_embedded.h"
+#include "relay_process.h"
+
+#define MAX_CASES 64
+#define NAME_SIZE 96
+
+static struct cell cells[] = {{HYPERDERP_ENGINE_IO_URING, 1},
+                              {HYPERDERP_ENGINE_EPOLL, 1},
+                              {HYPERDERP_ENGINE_IO_URING, 3},
+                              {HYPERDERP_ENGINE_EPOLL, 3}};
+
+#define CELLS (sizeof(cells) / sizeof(cells[0]))
+
+int64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* What the engine needs of the kernel; asked of the kernel, as the relay itself is under test. 0 or
+ * an errno. */
+static int io_uring_error(void)
+{
+    struct io_uring_params params = {.flags =
+                                         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
+    int fd = (int)syscall(__NR_io_uring_setup, 4, &params);
+
+    if (fd < 0)
+        return errno;
+    close(fd);
+    return 0;
+}
+
+static bool is_wanted(hyperderp_engine engine)
+{
+    const char *wanted = getenv("RELAY_ENGINES");
+
+    return wanted == NULL || *wanted == '\0' ||
+           strstr(wanted, hyperderp_engine_name(engine)) != NULL;
+}
+
+static void skip_io_uring(void **state)
+{
+    (void)state;
+    print_message("io_uring is not usable here: %s\n", strerror(io_uring_error()));
+    skip();
+}
+
+static int clean_up(void **state)
+{
+    (void)state;
+    process_clean_up();
+    embedded_clean_up();
+    return 0;
+}
+
+static bool has_cell(const struct matrix_test *test, const struct cell *cell, bool first)
+{
+    return test->cells == CELLS_ALL || (cell->workers == 1 && test->cells == CELLS_ENGINES) ||
+           (test->cells == CELLS_ONE && first);
+}
+
+int matrix_run(const char *group, const struct matrix_test *tests, size_t count)
+{
+    static struct CMUnitTest cases[MAX_CASES];
+    static char names[MAX_CASES][NAME_SIZE];
+    bool uring = io_uring_error() == 0;
+    size_t used = 0;
+
+    /* A daemon that is killed while it is written to must not take the test with it. */
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t t = 0; t < count; t++) {
+        bool first = true;
+        for (size_t c = 0; c < CELLS; c++) {
+            bool runs = uring || cells[c].engine != HYPERDERP_ENGINE_IO_URING;
+            if (!is_wanted(cells[c].engine) || !has_cell(&tests[t], &cells[c], first && runs) ||
+                used == MAX_CASES)
+                continue;
+            first = first && !runs;
+            snprintf(names[used], NAME_SIZE, "%s/%s/%u", tests[t].name,
+                     hyperderp_engine_name(cells[c].engine), cells[c].workers);
+            cases[used] = (struct CMUnitTest){.name = names[used],
+                                              .test_func = runs ? tests[t].run : skip_io_uring,
+                                              .teardown_func = clean_up,
+                                              .initial_state = &cells[c]};
+            used++;
+        }
+    }
+    return _cmocka_run_group_tests(group, cases, used, NULL, NULL);
+}

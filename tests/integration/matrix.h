@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Runs each test once in every cell of the matrix of engines and workers, and knows how patient the
+ * tests must be in this build. */
+#ifndef TESTS_MATRIX_H
+#define TESTS_MATRIX_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <hyperderp/hyperderp.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* How long anything may take that is not itself being measured. */
+#define PATIENCE_MS (SANITIZED ? 60000 : 20000)
+
+/* "Never waits a second": what a build without sanitizers must keep. */
+#define A_SECOND_US (SANITIZED ? 5000000 : 1000000)
+
+/* One place in the matrix; tests get it as *state. */
+struct cell {
+    hyperderp_engine engine;
+    unsigned workers;
+};
+
+enum cells {
+    CELLS_ONE,     /* one worker, the first engine that is there */
+    CELLS_ENGINES, /* each engine, one worker */
+    CELLS_ALL,     /* each engine, one worker and three */
+};
+
+struct matrix_test {
+    const char *name;
+    void (*run)(void **state);
+    enum cells cells;
+};
+
+/* Runs the tests as a cmocka group and returns the exit status of the program. The environment's
+ * RELAY_ENGINES may name the engines to use; io_uring is skipped where the kernel does not allow
+ * it. */
+int matrix_run(const char *group, const struct matrix_test *tests, size_t count);
+
+/* Microseconds of a clock that only goes forward. */
+int64_t now_us(void);
+
+#endif
