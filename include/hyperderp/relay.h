@@ -78,17 +78,26 @@ typedef struct hyperderp_relay_options {
     unsigned workers;        /**< threads that move packets, 0: one per usable core; at most 128 */
     hyperderp_engine engine; /**< HYPERDERP_ENGINE_AUTO by default */
 
-    /** @name Limits. Zero means the default, which is given behind each. */
+    /**
+     * @name Limits
+     * Zero means the default, which is given behind each. Times are at most a day (86,400,000 ms).
+     */
     /**@{*/
-    unsigned max_connections;      /**< as many as the limit of open files leaves room for */
-    unsigned queue_frames;         /**< packets waiting for one destination; 1024 */
-    size_t queue_bytes;            /**< bytes waiting for one destination; 1 MiB */
-    size_t memory_bytes;           /**< bytes waiting in the whole relay; 256 MiB */
-    unsigned handshake_timeout_ms; /**< from accept to the end of the handshake; 10,000 */
-    unsigned
-        keepalive_ms; /**< between two KeepAlive frames, up to a tenth more at random; 60,000 */
-    unsigned
-        write_timeout_ms; /**< a destination that takes nothing for so long is closed; 15,000 */
+    /** Connections at once; as many as the limit of open files leaves room for. */
+    unsigned max_connections;
+    /** Packets waiting for one destination; 1024. */
+    unsigned queue_frames;
+    /** Bytes waiting for one destination, at least 131,072 and below 2 GiB; 1 MiB. */
+    size_t queue_bytes;
+    /** Bytes of all frames that wait or are half received, at least 131,072; 256 MiB. */
+    size_t memory_bytes;
+    /** From accept to the end of the handshake; 10,000 ms. */
+    unsigned handshake_timeout_ms;
+    /** Between two KeepAlive frames, up to a tenth more at random; 60,000 ms. */
+    unsigned keepalive_ms;
+    /** A destination that takes nothing for so long is closed, and so is a client that has not sent
+     * the rest of a frame within twice this time; 15,000 ms. */
+    unsigned write_timeout_ms;
     /**@}*/
 
     /** Passed to each callback as it is. */
@@ -130,8 +139,11 @@ typedef struct hyperderp_listener_options {
      */
     const char *address;
 
-    /** A listening stream socket of yours instead of `address`, or -1. Owned by the relay once
-     * hyperderp_relay_add_listener() has returned 0; its O_NONBLOCK flag is changed. */
+    /**
+     * A listening stream socket of yours instead of `address`, or -1. Owned by the relay once
+     * hyperderp_relay_add_listener() has succeeded, which sets O_NONBLOCK as the engine needs it,
+     * and TCP_NODELAY, TCP_NOTSENT_LOWAT and TCP_USER_TIMEOUT, which accepted sockets inherit.
+     */
     int fd;
 
     int backlog; /**< connections the kernel holds until they are accepted, 0: 4096 */
@@ -170,11 +182,12 @@ typedef struct hyperderp_counters {
     uint64_t packets_delivered; /**< packets the kernel took whole for their destination */
     uint64_t drops[HYPERDERP_DROP_REASONS]
                   [HYPERDERP_PACKET_KINDS]; /**< packets, by reason and kind */
-    uint64_t xfer_drops;    /**< queue drops whose sender is on another worker than the receiver */
-    uint64_t send_drops;    /**< all other queue drops */
-    uint64_t send_errors;   /**< connections that broke or timed out while being written */
-    uint64_t recv_enobufs;  /**< reads that had to wait for a free receive chunk */
-    uint64_t slab_exhausts; /**< connections refused as connections or their memory were used up */
+    uint64_t xfer_drops;   /**< drops whose sender is on another worker than the destination */
+    uint64_t send_drops;   /**< all other drops but unknown_peer */
+    uint64_t send_errors;  /**< connections that broke or timed out while being written */
+    uint64_t recv_enobufs; /**< reads that had to wait for a free receive chunk */
+    /** connections refused as connections or their memory were used up, or as a drain had begun */
+    uint64_t slab_exhausts;
     uint64_t frame_pool_hits;   /**< waiting frames that found a buffer in the pool */
     uint64_t frame_pool_misses; /**< waiting frames whose buffer was allocated anew */
     uint64_t accepts;           /**< connections accepted */
@@ -227,9 +240,9 @@ HYPERDERP_API void hyperderp_listener_options_init_sized(hyperderp_listener_opti
  *
  * @param out      receives the relay, which the caller frees; NULL on error.
  * @param options  settings, copied; NULL for the defaults.
- * @return 0; -EINVAL for a value out of range; -ENOMEM; -EIO without random bytes; -ENOSYS when
- *         options ask for io_uring and the kernel lacks or forbids it (options->log got the
- * reason).
+ * @return 0; -EINVAL for a value out of range; -ENOMEM; -EMFILE or -ENFILE when there are no file
+ *         descriptors for the workers' engines; -EIO without random bytes; -ENOSYS when options ask
+ *         for io_uring and the kernel lacks or forbids it (options->log got the reason).
  */
 HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
                                       const hyperderp_relay_options *options);
@@ -283,14 +296,16 @@ HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
  *
  * @param relay       a running relay.
  * @param timeout_ms  how long to wait; 0 only begins the drain, or asks whether it is done.
- * @return 0 when no connection is left; -ETIMEDOUT while some are; -EINVAL when it is not running.
+ * @return 0 when no connection is left, also when the relay had ended before; -ETIMEDOUT while some
+ *         are; -EINVAL before the start.
  */
 HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms);
 
 /**
  * Closes every connection at once, ends the workers and waits for them; hyperderp_relay_run()
- * returns. A relay that was not started, or was stopped before, is left as it is. The counters can
- * still be read afterwards, and are exact. Not from a callback.
+ * returns. A relay that was stopped before is left as it is, and so is one that was not started:
+ * a stop that comes before the start is lost. The counters can still be read afterwards, and are
+ * exact. Not from a callback.
  */
 HYPERDERP_API void hyperderp_relay_stop(hyperderp_relay *relay);
 

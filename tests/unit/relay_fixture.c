@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A relay inside the test program, made through the public API. */
+#include "relay_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t fixture_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static unsigned open_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+hyperderp_relay_options fixture_options(hyperderp_engine engine, unsigned workers)
+{
+    hyperderp_relay_options options;
+
+    hyperderp_relay_options_init(&options);
+    options.engine = engine;
+    options.workers = workers;
+    return options;
+}
+
+bool fixture_has(hyperderp_engine engine)
+{
+    hyperderp_relay_options options = fixture_options(engine, 1);
+    hyperderp_relay *relay;
+    int error = hyperderp_relay_new(&relay, &options);
+
+    hyperderp_relay_free(relay);
+    if (error)
+        printf("%s does not work here: %s\n", hyperderp_engine_name(engine), strerror(-error));
+    return error == 0;
+}
+
+static int listening_socket(int send_buffer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    const int segment = 1400;
+
+    assert_true(fd >= 0);
+    if (send_buffer) {
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer)),
+                         0);
+        /* The loopback's segments of 64 KiB do not fit into small windows: TCP would wait for its
+         * timers. */
+        assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)), 0);
+    }
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 1024), 0);
+    return fd;
+}
+
+void fixture_start(struct fixture *fixture, const hyperderp_relay_options *options, int send_buffer)
+{
+    hyperderp_listener_options listener;
+
+    *fixture = (struct fixture){.files = open_files()};
+    assert_int_equal(hyperderp_relay_new(&fixture->relay, options), 0);
+    hyperderp_listener_options_init(&listener);
+    listener.fd = listening_socket(send_buffer);
+    assert_int_equal(hyperderp_relay_add_listener(fixture->relay, &listener), 0);
+    assert_int_equal(hyperderp_relay_listener_address(fixture->relay, 0, fixture->address,
+                                                      sizeof(fixture->address)),
+                     0);
+    hyperderp_relay_public_key(fixture->relay, &fixture->key);
+    assert_int_equal(hyperderp_relay_start(fixture->relay), 0);
+}
+
+hyperderp_counters fixture_counters(const struct fixture *fixture)
+{
+    hyperderp_counters counters = {.size = sizeof(counters)};
+
+    hyperderp_relay_counters(fixture->relay, &counters);
+    return counters;
+}
+
+uint64_t fixture_dropped(const hyperderp_counters *counters)
+{
+    uint64_t sum = 0;
+
+    for (unsigned reason = 0; reason < HYPERDERP_DROP_REASONS; reason++)
+        for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)
+            sum += counters->drops[reason][kind];
+    return sum;
+}
+
+void fixture_stop(struct fixture *fixture)
+{
+    hyperderp_relay_stop(fixture->relay);
+    hyperderp_counters counters = fixture_counters(fixture);
+    assert_int_equal(counters.packets_received,
+                     counters.packets_delivered + fixture_dropped(&counters));
+    assert_int_equal(counters.queued_bytes, 0);
+    assert_int_equal(counters.connections, 0);
+    assert_int_equal(counters.peers_active, 0);
+    assert_int_equal(counters.home_clients, 0);
+    hyperderp_relay_free(fixture->relay);
+    fixture->relay = NULL;
+    /* The kernel tears a ring down behind the program's back, but its file is gone at once. */
+    assert_int_equal(open_files(), fixture->files);
+}
+
+void fixture_wait(const struct fixture *fixture,
+                  bool (*holds)(const hyperderp_counters *, uint64_t), uint64_t value)
+{
+    int64_t until = fixture_now_ms() + FIXTURE_PATIENCE_MS;
+    hyperderp_counters counters = fixture_counters(fixture);
+
+    while (!holds(&counters, value)) {
+        if (fixture_now_ms() > until)
+            fail_msg("waited in vain for %llu: received %llu, delivered %llu, dropped %llu, "
+                     "connections %llu, peers %llu, queued bytes %llu",
+                     (unsigned long long)value, (unsigned long long)counters.packets_received,
+                     (unsigned long long)counters.packets_delivered,
+                     (unsigned long long)fixture_dropped(&counters),
+                     (unsigned long long)counters.connections,
+                     (unsigned long long)counters.peers_active,
+                     (unsigned long long)counters.queued_bytes);
+        usleep(1000);
+        counters = fixture_counters(fixture);
+    }
+}
+
+bool counters_connections_are(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->connections == value;
+}
+
+bool counters_peers_are(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->peers_active == value;
+}
+
+bool counters_received_are(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->packets_received == value;
+}
+
+bool counters_at_rest(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->packets_received == value &&
+           counters->packets_delivered + fixture_dropped(counters) == value;
+}
+
+static bool handshakes_are(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->handshakes_ok >= value;
+}
+
+struct client_socket *fixture_join_as(const struct fixture *fixture,
+                                      const hyperderp_private_key *private_key)
+{
+    struct client_options options = {.private_key = *private_key,
+                                     .info = {.version = DERP_PROTOCOL_VERSION}};
+    struct client_socket *client;
+    uint64_t joined = fixture_counters(fixture).handshakes_ok;
+
+    assert_int_equal(
+        client_socket_connect(&client, fixture->address, &options, FIXTURE_PATIENCE_MS), 0);
+    fixture_wait(fixture, handshakes_are, joined + 1);
+    return client;
+}
+
+struct client_socket *fixture_join(const struct fixture *fixture, int receive_buffer)
+{
+    hyperderp_private_key private_key;
+
+    assert_int_equal(hyperderp_private_key_generate(&private_key), 0);
+    struct client_socket *client = fixture_join_as(fixture, &private_key);
+    if (receive_buffer)
+        assert_int_equal(setsockopt(client_socket_fd(client), SOL_SOCKET, SO_RCVBUF,
+                                    &receive_buffer, sizeof(receive_buffer)),
+                         0);
+    return client;
+}
+
+int fixture_connect(const struct fixture *fixture)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    address.sin_port = htons((uint16_t)atoi(strrchr(fixture->address, ':') + 1));
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+size_t fixture_fast_request(const struct fixture *fixture, struct client *client, uint8_t *out,
+                            size_t room)
+{
+    struct client_options options = {.host = "relay.example",
+                                     .info = {.version = DERP_PROTOCOL_VERSION},
+                                     .fast_start = true,
+                                     .server_key = fixture->key};
+
+    assert_int_equal(hyperderp_private_key_generate(&options.private_key), 0);
+    assert_int_equal(client_init(client, &options), 0);
+    ssize_t size = client_request(client, out, room);
+    assert_true(size > 0);
+    return (size_t)size;
+}
+
+size_t fixture_packet(uint8_t *out, const hyperderp_key *to, const void *packet, size_t len)
+{
+    client_packet_header(out, to, len);
+    if (len > 0)
+        memcpy(out + FRAME_PACKET_OVERHEAD, packet, len);
+    return FRAME_PACKET_OVERHEAD + len;
+}
+
+struct client_message fixture_expect(struct client_socket *client, enum client_message_type type)
+{
+    struct client_message message = {.type = CLIENT_MESSAGE_NONE};
+
+    assert_int_equal(client_socket_recv(client, &message, FIXTURE_PATIENCE_MS), 0);
+    assert_int_equal(message.type, type);
+    return message;
+}
+
+int fixture_read_end(int fd)
+{
+    int64_t until = fixture_now_ms() + FIXTURE_PATIENCE_MS;
+    uint8_t buffer[4096];
+
+    for (;;) {
+        struct pollfd item = {.fd = fd, .events = POLLIN};
+        (void)poll(&item, 1, 100);
+        ssize_t got = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+        if (got == 0)
+            return 0;
+        if (got < 0 && errno != EAGAIN && errno != EINTR)
+            return errno;
+        assert_true(fixture_now_ms() < until);
+    }
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a listener answers: each page, well formed, as long as it says and never longer than its buffer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/http_answer.h"
+#include "wire/key.h"
+
+struct answer {
+    char bytes[HTTP_ANSWER_PAGE_SIZE + 1];
+    size_t size, body; /* where the body begins */
+    unsigned status;
+};
+
+/* Answers a request text, or an error of the parser (parsed < 0); checks what holds for every answer. */
+static struct answer answer(const char *text, int parsed)
+{
+    struct http_request request = {0};
+    struct answer a = {0};
+    uint8_t page[HTTP_ANSWER_PAGE_SIZE];
+    size_t scanned = 0;
+    char reason[64];
+
+    if (text) {
+        parsed = http_request_parse(&request, text, strlen(text), &scanned);
+        assert_int_equal(parsed, strlen(text));
+        assert_false(http_answer_is_upgrade(&request));
+    }
+    memset(page, 0xee, sizeof(page));
+    a.size = http_answer_page(page, &request, parsed);
+    assert_in_range(a.size, 20, HTTP_ANSWER_PAGE_SIZE - 1);
+    memcpy(a.bytes, page, a.size);
+    assert_int_equal(sscanf(a.bytes, "HTTP/1.1 %u %63[^\r]\r\n", &a.status, reason), 2);
+    const char *end = strstr(a.bytes, "\r\n\r\n");
+    assert_non_null(end);
+    a.body = (size_t)(end - a.bytes) + 4;
+    assert_null(memchr(a.bytes, '\0', a.size));
+    for (const char *at = a.bytes; at < end; at++)
+        assert_int_equal(*at == '\n', at > a.bytes && at[-1] == '\r');
+    const char *connection = strstr(a.bytes, "\r\nConnection: ");
+    assert_true(connection && connection < end);
+    assert_non_null(strstr(connection, "close"));
+    const char *length = strstr(a.bytes, "\r\nContent-Length: ");
+    assert_true(length && length < end);
+    if (!text || strncmp(text, "HEAD ", 5) != 0)
+        assert_int_equal(strtoul(length + 18, NULL, 10), a.size - a.body);
+    return a;
+}
+
+static unsigned status(const char *text)
+{
+    return answer(text, 0).status;
+}
+
+static bool has(const struct answer *a, const char *text)
+{
+    return strstr(a->bytes, text) != NULL;
+}
+
+static void home(void **state)
+{
+    (void)state;
+    struct answer a = answer("GET / HTTP/1.1\r\nHost: x\r\n\r\n", 0);
+    assert_int_equal(a.status, 200);
+    assert_true(has(&a, "Content-Type: text/html"));
+    assert_true(has(&a, "<h1>DERP</h1>"));
+    assert_int_equal(status("GET /?x=/derp HTTP/1.1\r\nHost: x\r\n\r\n"), 200);
+    assert_int_equal(status("GET / HTTP/1.0\r\n\r\n"), 200);
+}
+
+static void probes(void **state)
+{
+    static const char *const requests[] = {
+        "GET /derp/probe HTTP/1.1\r\nHost: x\r\n\r\n",
+        "HEAD /derp/probe HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /derp/latency-check HTTP/1.1\r\nHost: x\r\n\r\n",
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct answer a = answer(requests[i], 0);
+        assert_int_equal(a.status, 200);
+        assert_true(has(&a, "Access-Control-Allow-Origin: *\r\n"));
+        assert_int_equal(a.size, a.body);
+    }
+}
+
+static void derp_without_upgrade(void **state)
+{
+    static const char *const requests[] = {
+        "GET /derp HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+        "GET /derp HTTP/1.0\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n",
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct answer a = answer(requests[i], 0);
+        assert_int_equal(a.status, 426);
+        assert_true(has(&a, "\r\nUpgrade: DERP\r\n"));
+    }
+    assert_int_equal(status("GET /derp HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+                            "Upgrade: DERP\r\nContent-Length: 5\r\n\r\n"),
+                     400);
+}
+
+static void not_found_and_not_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(status("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+    assert_int_equal(status("GET /derp/ HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+    assert_int_equal(status("GET /Derp HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+    assert_int_equal(status("POST /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"), 404);
+    struct answer a = answer("POST / HTTP/1.1\r\nHost: x\r\n\r\n", 0);
+    assert_int_equal(a.status, 405);
+    assert_true(has(&a, "\r\nAllow: GET, HEAD\r\n"));
+    assert_int_equal(status("DELETE /derp/probe HTTP/1.1\r\nHost: x\r\n\r\n"), 405);
+}
+
+static void parser_errors(void **state)
+{
+    (void)state;
+    assert_int_equal(answer(NULL, -EBADMSG).status, 400);
+    assert_int_equal(answer(NULL, -E2BIG).status, 431);
+    assert_int_equal(answer(NULL, -EPROTONOSUPPORT).status, 505);
+    assert_int_equal(answer(NULL, -EIO).status, 400);
+}
+
+/* The same head as for GET, its Content-Length too (RFC 9110, section 9.3.2), and nothing behind. */
+static void head_has_no_body(void **state)
+{
+    static const char *const paths[] = {"/", "/derp", "/derp/probe", "/nowhere"};
+    char request[100];
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", paths[i]);
+        struct answer get = answer(request, 0);
+        snprintf(request, sizeof(request), "HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n", paths[i]);
+        struct answer head = answer(request, 0);
+        assert_int_equal(head.size, head.body);
+        assert_int_equal(head.body, get.body);
+        assert_memory_equal(head.bytes, get.bytes, head.size);
+    }
+}
+
+static bool is_upgrade(const char *text)
+{
+    struct http_request request = {0};
+    size_t scanned = 0;
+
+    assert_int_equal(http_request_parse(&request, text, strlen(text), &scanned), strlen(text));
+    return http_answer_is_upgrade(&request);
+}
+
+static void upgrades(void **state)
+{
+    hyperderp_key key, got;
+    uint8_t bytes[HTTP_ANSWER_UPGRADE_SIZE];
+    struct http_response response;
+    size_t scanned = 0;
+
+    (void)state;
+    assert_true(is_upgrade(
+        "GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: derp\r\nConnection: Upgrade\r\n\r\n"));
+    assert_true(is_upgrade(
+        "GET /derp?x HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n"));
+    assert_false(is_upgrade(
+        "POST /derp HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n"));
+    assert_false(is_upgrade(
+        "GET /other HTTP/1.1\r\nHost: x\r\nUpgrade: DERP\r\nConnection: Upgrade\r\n\r\n"));
+
+    for (size_t i = 0; i < sizeof(key.bytes); i++)
+        key.bytes[i] = (uint8_t)(i * 7);
+    size_t size = http_answer_upgrade(bytes, &key);
+    assert_in_range(size, 100, HTTP_ANSWER_UPGRADE_SIZE - 1);
+    assert_int_equal(http_response_parse(&response, (char *)bytes, size, &scanned), size);
+    assert_int_equal(response.status, 101);
+    assert_true(response.upgrade_derp && response.has_server_key);
+    got = response.server_key;
+    assert_true(hyperderp_key_equal(&got, &key));
+    assert_int_equal(response.derp_version, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(home),
+        cmocka_unit_test(probes),
+        cmocka_unit_test(derp_without_upgrade),
+        cmocka_unit_test(not_found_and_not_allowed),
+        cmocka_unit_test(parser_errors),
+        cmocka_unit_test(head_has_no_body),
+        cmocka_unit_test(upgrades),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

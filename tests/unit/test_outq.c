@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The queue of a destination: order of the lanes, limits, and who gives way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/outq.h"
+
+static struct counters counters;
+static struct frame_depot depot;
+static struct frame_pool pool;
+static uint32_t packet_bytes(const struct outq *queue)
+{
+    return queue->bytes[FRAME_KIND_DATA] + queue->bytes[FRAME_KIND_DISCO];
+}
+
+static const struct outq_limits roomy = {.frames = 1000, .bytes = 1 << 20};
+
+static int begin(void **state)
+{
+    (void)state;
+    srandom(3);
+    frame_depot_init(&depot, 512 << 20);
+    frame_pool_init(&pool, &depot, &counters);
+    return 0;
+}
+
+static int end(void **state)
+{
+    size_t left = depot.used;
+
+    (void)state;
+    frame_pool_destroy(&pool);
+    frame_depot_destroy(&depot);
+    return left == 0 ? 0 : -1;
+}
+
+/* A frame that carries its number. */
+static struct frame *make(enum frame_kind kind, size_t size, uint32_t number)
+{
+    struct frame *frame = frame_alloc(&pool, size, FRAME_USE_CONTROL, 0);
+
+    assert_non_null(frame);
+    frame->kind = (uint8_t)kind;
+    memcpy(frame->data, &number, sizeof(number));
+    return frame;
+}
+
+static uint32_t number_of(const struct frame *frame)
+{
+    uint32_t number;
+
+    memcpy(&number, frame->data, sizeof(number));
+    return number;
+}
+
+static void push(struct outq *queue, enum frame_kind kind, uint32_t number)
+{
+    struct frame_list dropped = {0};
+
+    outq_push(queue, &roomy, make(kind, 100, number), &dropped);
+    assert_null(dropped.head);
+}
+
+/* The next of a list must be this one; it is freed. */
+static void expect(struct frame_list *list, enum frame_kind kind, uint32_t number)
+{
+    struct frame *frame = frame_list_pop(list);
+
+    assert_non_null(frame);
+    assert_int_equal(frame->kind, kind);
+    assert_int_equal(number_of(frame), number);
+    frame_free(&pool, frame);
+}
+
+static void free_list(struct frame_list *list)
+{
+    struct frame *frame;
+
+    while ((frame = frame_list_pop(list)))
+        frame_free(&pool, frame);
+}
+
+static void lanes_in_their_order(void **state)
+{
+    struct frame_list batch = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    assert_true(outq_is_empty(&queue));
+    for (uint32_t i = 0; i < 3; i++) {
+        push(&queue, FRAME_KIND_DATA, i);
+        push(&queue, FRAME_KIND_DISCO, i);
+        push(&queue, FRAME_KIND_CONTROL, i);
+    }
+    assert_int_equal(outq_pop(&queue, 100, 1 << 20, &batch), 9);
+    static const enum frame_kind order[] = {FRAME_KIND_CONTROL, FRAME_KIND_DISCO, FRAME_KIND_DATA};
+    for (unsigned kind = 0; kind < 3; kind++)
+        for (uint32_t i = 0; i < 3; i++)
+            expect(&batch, order[kind], i);
+    assert_null(batch.head);
+    assert_true(outq_is_empty(&queue));
+    assert_int_equal(packet_bytes(&queue), 0);
+    assert_int_equal(outq_pop(&queue, 100, 1 << 20, &batch), 0);
+}
+
+/* Disco takes half of a batch while data waits, and what data leaves. */
+static void disco_leaves_half_to_data(void **state)
+{
+    struct frame_list batch = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 40; i++)
+        push(&queue, FRAME_KIND_DISCO, i);
+    for (uint32_t i = 0; i < 14; i++)
+        push(&queue, FRAME_KIND_DATA, i);
+    push(&queue, FRAME_KIND_CONTROL, 0);
+    push(&queue, FRAME_KIND_CONTROL, 1);
+    assert_int_equal(outq_pop(&queue, 22, 1 << 20, &batch), 22);
+    expect(&batch, FRAME_KIND_CONTROL, 0);
+    expect(&batch, FRAME_KIND_CONTROL, 1);
+    for (uint32_t i = 0; i < 10; i++)
+        expect(&batch, FRAME_KIND_DISCO, i);
+    for (uint32_t i = 0; i < 10; i++)
+        expect(&batch, FRAME_KIND_DATA, i);
+    assert_int_equal(outq_pop(&queue, 20, 1 << 20, &batch), 20);
+    for (uint32_t i = 10; i < 20; i++)
+        expect(&batch, FRAME_KIND_DISCO, i);
+    for (uint32_t i = 10; i < 14; i++)
+        expect(&batch, FRAME_KIND_DATA, i);
+    for (uint32_t i = 20; i < 26; i++)
+        expect(&batch, FRAME_KIND_DISCO, i);
+    assert_int_equal(outq_pop(&queue, 20, 1 << 20, &batch), 14);
+    free_list(&batch);
+    /* Half of the bytes as well. */
+    for (uint32_t i = 0; i < 40; i++) {
+        push(&queue, FRAME_KIND_DISCO, i);
+        push(&queue, FRAME_KIND_DATA, i);
+    }
+    assert_int_equal(outq_pop(&queue, 100, 2000, &batch), 20);
+    for (uint32_t i = 0; i < 10; i++)
+        expect(&batch, FRAME_KIND_DISCO, i);
+    for (uint32_t i = 0; i < 10; i++)
+        expect(&batch, FRAME_KIND_DATA, i);
+    outq_purge(&queue, &batch);
+    free_list(&batch);
+}
+
+static void the_oldest_data_gives_way(void **state)
+{
+    const struct outq_limits few = {.frames = 10, .bytes = 1 << 20};
+    const struct outq_limits small = {.frames = 1000, .bytes = 1000};
+    struct frame_list dropped = {0}, batch = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < 25; i++)
+        outq_push(&queue, &few, make(FRAME_KIND_DATA, 100, i), &dropped);
+    for (uint32_t i = 0; i < 15; i++)
+        expect(&dropped, FRAME_KIND_DATA, i);
+    assert_null(dropped.head);
+    outq_pop(&queue, 100, 1 << 20, &batch);
+    for (uint32_t i = 15; i < 25; i++)
+        expect(&batch, FRAME_KIND_DATA, i);
+
+    for (uint32_t i = 0; i < 10; i++)
+        outq_push(&queue, &small, make(FRAME_KIND_DATA, 100, i), &dropped);
+    assert_null(dropped.head);
+    outq_push(&queue, &small, make(FRAME_KIND_DATA, 250, 10), &dropped);
+    for (uint32_t i = 0; i < 3; i++)
+        expect(&dropped, FRAME_KIND_DATA, i);
+    assert_null(dropped.head);
+    assert_int_equal(packet_bytes(&queue), 950);
+    outq_purge(&queue, &batch);
+    for (uint32_t i = 3; i < 11; i++)
+        expect(&batch, FRAME_KIND_DATA, i);
+    assert_null(batch.head);
+}
+
+static void disco_and_control_are_bounded(void **state)
+{
+    struct frame_list dropped = {0}, batch = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < OUTQ_MAX_DISCO + 5; i++)
+        outq_push(&queue, &roomy, make(FRAME_KIND_DISCO, 100, i), &dropped);
+    for (uint32_t i = 0; i < 5; i++)
+        expect(&dropped, FRAME_KIND_DISCO, i);
+    for (uint32_t i = 0; i < OUTQ_MAX_CONTROL + 5; i++)
+        outq_push(&queue, &roomy, make(FRAME_KIND_CONTROL, 100, i), &dropped);
+    for (uint32_t i = OUTQ_MAX_CONTROL; i < OUTQ_MAX_CONTROL + 5; i++)
+        expect(&dropped, FRAME_KIND_CONTROL, i);
+    assert_null(dropped.head);
+    assert_int_equal(packet_bytes(&queue), OUTQ_MAX_DISCO * 100);
+    outq_purge(&queue, &batch);
+    for (uint32_t i = 0; i < OUTQ_MAX_CONTROL; i++)
+        expect(&batch, FRAME_KIND_CONTROL, i);
+    for (uint32_t i = 5; i < OUTQ_MAX_DISCO + 5; i++)
+        expect(&batch, FRAME_KIND_DISCO, i);
+    assert_null(batch.head);
+    assert_true(outq_is_empty(&queue));
+    assert_int_equal(packet_bytes(&queue), 0);
+}
+
+/* The bytes are a limit of all packets: nobody gets round it, or pushes data out, by packets that look like
+ * disco. */
+static void disco_is_bounded_by_bytes(void **state)
+{
+    const struct outq_limits limits = {.frames = 1024, .bytes = 131072};
+    struct frame_list dropped = {0}, left = {0};
+    struct outq queue = {0};
+    uint32_t next = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < 16; i++) {
+        outq_push(&queue, &limits, make(FRAME_KIND_DATA, 5000, i), &dropped);
+        assert_null(dropped.head);
+    }
+    for (uint32_t i = 0; i < OUTQ_MAX_DISCO; i++) {
+        outq_push(&queue, &limits, make(FRAME_KIND_DISCO, 4000, i), &dropped);
+        assert_true(packet_bytes(&queue) <= limits.bytes);
+        while (dropped.head)
+            expect(&dropped, FRAME_KIND_DISCO, next++);
+    }
+    assert_int_equal(queue.frames[FRAME_KIND_DATA], 16);
+    assert_in_range(queue.frames[FRAME_KIND_DISCO], 2, OUTQ_MAX_DISCO / 2);
+    outq_purge(&queue, &left);
+    free_list(&left);
+}
+
+/* What comes back from a short send stands before all that waits, in its order, and is the first to give way. */
+static void put_back_in_front(void **state)
+{
+    const struct outq_limits few = {.frames = 5, .bytes = 1 << 20};
+    struct frame_list back = {0}, dropped = {0}, batch = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    for (uint32_t i = 10; i < 13; i++) {
+        push(&queue, FRAME_KIND_DATA, i);
+        push(&queue, FRAME_KIND_DISCO, i);
+    }
+    frame_list_push(&back, make(FRAME_KIND_DISCO, 100, 1));
+    for (uint32_t i = 0; i < 4; i++)
+        frame_list_push(&back, make(FRAME_KIND_DATA, 100, i));
+    frame_list_push(&back, make(FRAME_KIND_DISCO, 100, 2));
+    frame_list_push(&back, make(FRAME_KIND_CONTROL, 100, 1));
+    outq_push_front(&queue, &few, &back, &dropped);
+    assert_null(back.head);
+    assert_int_equal(packet_bytes(&queue), 5 * 100 + 5 * 100);
+    expect(&dropped, FRAME_KIND_DATA, 0);
+    expect(&dropped, FRAME_KIND_DATA, 1);
+    assert_null(dropped.head);
+    push(&queue, FRAME_KIND_DATA, 13); /* behind, also after a lane was put together anew */
+    push(&queue, FRAME_KIND_CONTROL, 2);
+    outq_pop(&queue, 100, 1 << 20, &batch);
+    static const uint32_t disco[] = {1, 2, 10, 11, 12}, data[] = {2, 3, 10, 11, 12, 13};
+    expect(&batch, FRAME_KIND_CONTROL, 1);
+    expect(&batch, FRAME_KIND_CONTROL, 2);
+    for (unsigned i = 0; i < 5; i++)
+        expect(&batch, FRAME_KIND_DISCO, disco[i]);
+    for (unsigned i = 0; i < 6; i++)
+        expect(&batch, FRAME_KIND_DATA, data[i]);
+    assert_null(batch.head);
+}
+
+/* A queue of numbers beside the real one: first number that waits, and the next one, of each lane. */
+struct model {
+    uint32_t first[FRAME_KINDS], next[FRAME_KINDS];
+};
+
+static void check_counts(const struct outq *queue, const struct model *model,
+                         const struct outq_limits *limits)
+{
+    for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {
+        uint32_t number = model->first[kind], bytes = 0;
+
+        for (struct frame *frame = queue->lanes[kind].head; frame; frame = frame->next) {
+            assert_int_equal(number_of(frame), number++);
+            bytes += frame->size;
+        }
+        assert_int_equal(number, model->next[kind]);
+        assert_int_equal(queue->frames[kind], model->next[kind] - model->first[kind]);
+        assert_int_equal(queue->bytes[kind], bytes);
+    }
+    assert_true(packet_bytes(queue) <= limits->bytes);
+    assert_true(queue->frames[FRAME_KIND_DISCO] <= OUTQ_MAX_DISCO);
+    assert_true(queue->frames[FRAME_KIND_DATA] <= limits->frames);
+}
+
+static void drop_from_model(struct model *model, struct frame_list *dropped)
+{
+    struct frame *frame;
+
+    while ((frame = frame_list_pop(dropped))) {
+        if (frame->kind == FRAME_KIND_CONTROL)
+            assert_int_equal(number_of(frame), --model->next[FRAME_KIND_CONTROL]);
+        else
+            assert_int_equal(number_of(frame), model->first[frame->kind]++);
+        frame_free(&pool, frame);
+    }
+}
+
+static void random_operations(void **state)
+{
+    const struct outq_limits limits = {.frames = 50, .bytes = 20000};
+    struct model model = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    for (unsigned step = 0; step < 200000; step++) {
+        struct frame_list dropped = {0}, batch = {0}, back = {0};
+
+        if (random() % 4 > 0) {
+            enum frame_kind kind = (enum frame_kind)(random() % FRAME_KINDS);
+            size_t size = 8 + (size_t)random() % (random() % 20 ? 200 : 4000);
+
+            outq_push(&queue, &limits, make(kind, size, model.next[kind]++), &dropped);
+        } else {
+            unsigned max = 1 + (unsigned)random() % 30;
+            uint32_t max_bytes = 1 + (uint32_t)random() % 5000, bytes = 0;
+            bool keeps = random() % 3 == 0;
+            unsigned count = outq_pop(&queue, max, max_bytes, &batch), taken = 0;
+            struct frame *frame;
+
+            assert_true(count <= max);
+            assert_int_equal(count == 0, outq_is_empty(&queue) && !batch.head);
+            while ((frame = frame_list_pop(&batch))) {
+                assert_true(bytes < max_bytes);
+                bytes += frame->size;
+                /* A short send: the first ones went out, the others come back. */
+                if (keeps && taken >= count / 2) {
+                    frame_list_push(&back, frame);
+                } else {
+                    assert_int_equal(number_of(frame), model.first[frame->kind]++);
+                    frame_free(&pool, frame);
+                }
+                taken++;
+            }
+            assert_int_equal(taken, count);
+            assert_true(outq_is_empty(&queue) || count == max || bytes >= max_bytes);
+            outq_push_front(&queue, &limits, &back, &dropped);
+        }
+        drop_from_model(&model, &dropped);
+        check_counts(&queue, &model, &limits);
+    }
+    struct frame_list left = {0};
+    outq_purge(&queue, &left);
+    free_list(&left);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(lanes_in_their_order, begin, end),
+        cmocka_unit_test_setup_teardown(disco_leaves_half_to_data, begin, end),
+        cmocka_unit_test_setup_teardown(the_oldest_data_gives_way, begin, end),
+        cmocka_unit_test_setup_teardown(disco_and_control_are_bounded, begin, end),
+        cmocka_unit_test_setup_teardown(disco_is_bounded_by_bytes, begin, end),
+        cmocka_unit_test_setup_teardown(put_back_in_front, begin, end),
+        cmocka_unit_test_setup_teardown(random_operations, begin, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

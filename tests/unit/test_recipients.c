@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The set of those a peer has sent to: what it finds again, and its bound. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/recipients.h"
+
+static hyperderp_key key_of(uint32_t number)
+{
+    hyperderp_key key = {{0}};
+
+    memcpy(key.bytes, &number, sizeof(number));
+    return key;
+}
+
+/* A mix of the number, so that entries lie all over the table (the finaliser of MurmurHash3). */
+static uint64_t hash_of(uint32_t number)
+{
+    uint64_t hash = number;
+
+    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccd;
+    hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53;
+    return hash ^ hash >> 33;
+}
+
+static void add(struct recipients *set, uint32_t number, uint64_t hash, uint64_t serial)
+{
+    hyperderp_key key = key_of(number);
+
+    recipients_add(set, &key, hash, serial);
+}
+
+/* How often a number stands in the set; its serial in *serial. */
+static unsigned occurrences(const struct recipients *set, uint32_t number, uint64_t *serial)
+{
+    hyperderp_key key = key_of(number);
+    unsigned found = 0;
+
+    for (uint32_t i = 0; i < set->capacity; i++) {
+        if (set->entries[i].serial == 0 || memcmp(&set->entries[i].key, &key, sizeof(key)) != 0)
+            continue;
+        found++;
+        *serial = set->entries[i].serial;
+    }
+    return found;
+}
+
+static unsigned used_entries(const struct recipients *set)
+{
+    unsigned used = 0;
+
+    for (uint32_t i = 0; i < set->capacity; i++)
+        used += set->entries[i].serial != 0;
+    return used;
+}
+
+static void grows_and_keeps_all(void **state)
+{
+    struct recipients set = {0};
+    uint64_t serial;
+
+    (void)state;
+    for (uint32_t i = 0; i < 1000; i++) {
+        add(&set, i, hash_of(i), i + 1);
+        assert_int_equal(set.count, i + 1);
+        assert_int_equal(set.capacity & (set.capacity - 1), 0);
+        assert_true(set.count < set.capacity);
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(occurrences(&set, i, &serial), 1);
+        assert_int_equal(serial, i + 1);
+    }
+    recipients_destroy(&set);
+    assert_int_equal(set.capacity, 0);
+    assert_null(set.entries);
+}
+
+static void another_connection_replaces_the_first(void **state)
+{
+    struct recipients set = {0};
+    uint64_t serial;
+
+    (void)state;
+    for (uint64_t round = 1; round <= 3; round++)
+        for (uint32_t i = 0; i < 100; i++)
+            add(&set, i, hash_of(i), round * 1000 + i);
+    assert_int_equal(set.count, 100);
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_int_equal(occurrences(&set, i, &serial), 1);
+        assert_int_equal(serial, 3000 + i);
+    }
+    recipients_destroy(&set);
+}
+
+/* Keys of one hash, and keys whose hashes differ in the high bits alone. */
+static void collisions_lose_nobody(void **state)
+{
+    struct recipients set = {0};
+    uint64_t serial;
+
+    (void)state;
+    for (uint32_t i = 0; i < 500; i++)
+        add(&set, i, i < 50 ? 0xffffffff : (uint64_t)i << 32 | 0xffffffff, i + 1);
+    assert_int_equal(set.count, 500);
+    for (uint32_t i = 0; i < 500; i++) {
+        assert_int_equal(occurrences(&set, i, &serial), 1);
+        assert_int_equal(serial, i + 1);
+    }
+    for (uint32_t i = 0; i < 500; i++)
+        add(&set, i, i < 50 ? 0xffffffff : (uint64_t)i << 32 | 0xffffffff, i + 1001);
+    assert_int_equal(set.count, 500);
+    recipients_destroy(&set);
+}
+
+/* Beyond the bound an older one gives way to each new one, and the set stays one that can be searched:
+ * at least one entry is free, or a search for a key that is not there would have no end. */
+static void bounded(void **state)
+{
+    struct recipients set = {0};
+    uint64_t serial;
+
+    (void)state;
+    for (uint32_t i = 0; i < 40 * RECIPIENTS_MAX; i++) {
+        add(&set, i, hash_of(i), i + 1);
+        assert_true(set.count <= RECIPIENTS_MAX);
+        assert_true(set.count < set.capacity);
+        if (i % 1000 == 0) {
+            assert_int_equal(used_entries(&set), set.count);
+            assert_int_equal(occurrences(&set, i, &serial), 1);
+        }
+    }
+    assert_true(set.count > RECIPIENTS_MAX / 2);
+    /* Whoever is still in it is still found, whoever had to go before: none comes to stand there twice. */
+    uint32_t count = set.count;
+    for (uint32_t i = 0; i < set.capacity; i++) {
+        struct recipient there = set.entries[i];
+
+        if (there.serial == 0)
+            continue;
+        recipients_add(&set, &there.key, there.hash, there.serial);
+        assert_int_equal(set.count, count);
+        assert_memory_equal(&set.entries[i], &there, sizeof(there));
+    }
+    recipients_destroy(&set);
+}
+
+/* Once full: whoever is noted again is found again and stands there once. */
+static void full_and_noted_again(void **state)
+{
+    struct recipients set = {0};
+    uint64_t serial;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3 * RECIPIENTS_MAX; i++)
+        add(&set, i, hash_of(i), 1);
+    for (uint32_t i = 0; i < 300; i++) {
+        add(&set, i, hash_of(i), 7);
+        assert_int_equal(occurrences(&set, i, &serial), 1);
+        assert_int_equal(serial, 7);
+        add(&set, i, hash_of(i), 8);
+        assert_int_equal(occurrences(&set, i, &serial), 1);
+        assert_int_equal(serial, 8);
+        assert_true(set.count <= RECIPIENTS_MAX);
+    }
+    recipients_destroy(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grows_and_keeps_all),
+        cmocka_unit_test(another_connection_replaces_the_first),
+        cmocka_unit_test(collisions_lose_nobody),
+        cmocka_unit_test(bounded),
+        cmocka_unit_test(full_and_noted_again),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
