@@ -265,7 +265,8 @@ STYLE_CHECKS := tests/check/format.sh tests/check/includes.sh tests/check/words.
 run_style = $(RUNNER) --timeout 120 run style $(foreach c,$(STYLE_CHECKS),'$(basename $(notdir $c)):$c')
 run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 	$(foreach t,$(UNIT_TESTS),'$(notdir $t):$t') $(foreach f,$(FUZZ_NAMES),\
-	'replay_$f:$(BUILD)/tests/fuzz/replay_$f tests/fuzz/corpus/$f')
+	'replay_$f:$(BUILD)/tests/fuzz/replay_$f tests/fuzz/corpus/$f') \
+	compare:bench/compare/check.sh
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
@@ -301,6 +302,16 @@ check-install: $(INSTALLED) ## install under a temporary DESTDIR and build progr
 
 fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 	$(call run_suites,fuzz)
+
+# ---- Measuring ----------------------------------------------------------------------------------
+
+# BENCH_FLAGS adds options of bench/compare/compare.py, such as --docs docs/performance.md.
+.PHONY: bench bench-quick
+bench: $(DAEMON) $(BENCH) ## compare with Tailscale's derper, in half an hour; needs Go and Python 3
+	bench/compare/compare.py --build $(BUILD) $(BENCH_FLAGS)
+
+bench-quick: $(DAEMON) $(BENCH) ## the same in two minutes, with coarse figures
+	bench/compare/compare.py --build $(BUILD) --quick $(BENCH_FLAGS)
 
 # ---- Installing --------------------------------------------------------------------------------
 

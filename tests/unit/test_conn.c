@@ -611,6 +611,45 @@ static void answered_too_late(void **state)
     fixture_stop(&fixture);
 }
 
+static void answer_as_it_times_out(void *user, hyperderp_log_level level, const char *line)
+{
+    struct gate *gate = user;
+
+    (void)level;
+    hyperderp_admission *ticket =
+        strstr(line, "timed out") ? atomic_exchange(&gate->ticket, NULL) : NULL;
+    if (ticket)
+        hyperderp_admission_answer(ticket, HYPERDERP_ALLOW);
+}
+
+/* The answer comes in the very turn in which the deadline has closed the connection. */
+static void answered_at_the_deadline(void **state)
+{
+    hyperderp_relay_options options = fixture_options(engine_of(state), 1);
+    struct gate gate = {.now = HYPERDERP_LATER};
+    uint8_t bytes[CLIENT_MAX_REQUEST];
+    struct fixture fixture;
+    struct client client;
+
+    options.user = &gate;
+    options.admit = ask_gate;
+    options.log = answer_as_it_times_out;
+    options.log_level = HYPERDERP_LOG_DEBUG;
+    options.handshake_timeout_ms = 100;
+    fixture_start(&fixture, &options, 0);
+    int fd = fixture_connect(&fixture);
+    send_all(fd, bytes, fixture_fast_request(&fixture, &client, bytes, sizeof(bytes)));
+    (void)fixture_read_end(fd);
+    close(fd);
+    client_wipe(&client);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    assert_int_equal(gate.asked, 1);
+    assert_null(gate.ticket);
+    assert_int_equal(fixture_counters(&fixture).handshakes_timed_out, 1);
+    assert_int_equal(fixture_counters(&fixture).handshakes_ok, 0);
+    fixture_stop(&fixture);
+}
+
 struct answerer {
     struct gate *gate;
     atomic_bool end;
@@ -993,6 +1032,7 @@ int main(void)
         ON_BOTH(admitted_and_denied),
         ON_BOTH(admitted_later_with_packets_before),
         ON_BOTH(answered_too_late),
+        ON_BOTH(answered_at_the_deadline),
         ON_BOTH(answered_while_asking),
         ON_BOTH(keepalives_and_pings),
         ON_BOTH(home_clients_are_counted),

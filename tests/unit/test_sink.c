@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The sending half of a connection, on both engines and three workers: however slow the receiver and however many push
- * to it, its stream stays well framed, each sender's packets stay in order, and every packet is accounted for.
+ * The sending half of a connection, on both engines and three workers: however slow the receiver
+ * and however many push to it, its stream stays well framed, each sender's packets stay in order,
+ * and every packet is accounted for.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "relay/sink.h"
+#include "relay/worker.h"
 #include "relay_fixture.h"
 
 /* What accepted sockets and receivers get, so that nearly every send is a short one. */
@@ -339,7 +342,8 @@ static void the_newest_arrive(void **state)
     fixture_stop(&fixture);
 }
 
-/* One who takes nothing is closed at the write timeout, whichever worker waits for it; others go on. */
+/* One who takes nothing is closed at the write timeout, whichever worker waits for it; others go
+ * on. */
 static void write_timeout(void **state)
 {
     hyperderp_relay_options options = fixture_options(engine_of(state), 3);
@@ -392,7 +396,8 @@ static void slow_is_not_dead(void **state)
     fixture_stop(&fixture);
 }
 
-/* Receivers come and go under one key while all senders push: by close, by reset, with input unread. */
+/* Receivers come and go under one key while all senders push: by close, by reset, with input
+ * unread. */
 static void closed_while_others_push(void **state)
 {
     enum { SENDERS = 4, ROUNDS = 60 };
@@ -437,7 +442,8 @@ static void closed_while_others_push(void **state)
     fixture_stop(&fixture);
 }
 
-/* A drain while all push: what a receiver gets is whole to its last frame, Restarting, and then ends. */
+/* A drain while all push: what a receiver gets is whole to its last frame, Restarting, and then
+ * ends. */
 static void finished_while_others_push(void **state)
 {
     enum { SENDERS = 4 };
@@ -520,7 +526,8 @@ static void stopped_while_others_push(void **state)
     }
 }
 
-/* The bound of memory is met: packets are dropped for it, frames stay whole, and the relay recovers. */
+/* The bound of memory is met: packets are dropped for it, frames stay whole, and the relay
+ * recovers. */
 static void memory_is_bounded(void **state)
 {
     enum { SENDERS = 3, LIMIT = 256 << 10 };
@@ -568,6 +575,58 @@ static void memory_is_bounded(void **state)
     fixture_stop(&fixture);
 }
 
+/* ---- A sink alone, with a worker that does not run ------------------------------------------- */
+
+static bool push_one(struct worker *worker, struct sink *sink, enum frame_kind kind)
+{
+    struct frame *frame = frame_alloc(&worker->frames, 100, FRAME_USE_WAITING, worker->index);
+
+    assert_non_null(frame);
+    frame->kind = (uint8_t)kind;
+    return sink_push(worker, sink, frame);
+}
+
+/* Who was told too late that a connection is over pushes to nobody: above all not to the socket,
+ * whose number may be another's by now. */
+static void takes_nothing_at_its_end(void **state)
+{
+    hyperderp_relay_options options = fixture_options(HYPERDERP_ENGINE_EPOLL, 2);
+    hyperderp_relay *relay;
+    int fd[2];
+    char byte;
+
+    (void)state;
+    assert_int_equal(hyperderp_relay_new(&relay, &options), 0);
+    struct worker *worker = relay->workers[0], *other = relay->workers[1];
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+        struct sink *sink = sink_new(worker, fd[0]);
+        assert_non_null(sink);
+        if (i == 0)
+            sink_finish(sink);
+        else
+            sink_close(worker, sink);
+        if (i == 2)
+            sink_release_socket(sink);
+        assert_false(push_one(worker, sink, FRAME_KIND_DATA));
+        assert_false(push_one(other, sink, FRAME_KIND_DISCO));
+        assert_false(push_one(other, sink, FRAME_KIND_CONTROL));
+        assert_int_equal(atomic_load(&sink->draining), 0);
+        assert_true(outq_is_empty(&sink->queue));
+        assert_int_equal(recv(fd[1], &byte, 1, MSG_DONTWAIT), 0); /* the end, and nothing before */
+        if (i < 2)
+            sink_release_socket(sink);
+        sink_unref(sink);
+        close(fd[1]);
+    }
+    hyperderp_counters counters = {.size = sizeof(counters)};
+    hyperderp_relay_counters(relay, &counters);
+    assert_int_equal(counters.drops[HYPERDERP_DROP_GONE][HYPERDERP_PACKET_DATA], 3);
+    assert_int_equal(counters.drops[HYPERDERP_DROP_GONE][HYPERDERP_PACKET_DISCO], 3);
+    assert_int_equal(counters.queued_bytes, 0);
+    hyperderp_relay_free(relay);
+}
+
 #define ON_BOTH(function)                                                                          \
     {#function " [io_uring]", function, NULL, NULL, &uring},                                       \
     {                                                                                              \
@@ -588,6 +647,7 @@ int main(void)
         ON_BOTH(finished_while_others_push),
         ON_BOTH(stopped_while_others_push),
         ON_BOTH(memory_is_bounded),
+        cmocka_unit_test(takes_nothing_at_its_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Statistics over repetitions, the search for the best rate, and the rows of the table. Pure."""
+
+import math
+import statistics
+
+NOISY_SPREAD = 0.15
+HOLDS_SHARE = 0.99  # of the offered packets, that must have arrived
+
+
+class Sample:
+    """The values of one figure over the repetitions; None where a repetition had none."""
+
+    def __init__(self, values):
+        self.values = [value for value in values if value is not None]
+
+    def __bool__(self):
+        return bool(self.values)
+
+    @property
+    def median(self):
+        return statistics.median(self.values)
+
+    @property
+    def low(self):
+        return min(self.values)
+
+    @property
+    def high(self):
+        return max(self.values)
+
+    @property
+    def spread(self):
+        """(max - min) / median."""
+        return (self.high - self.low) / self.median if self.median else 0.0
+
+    @property
+    def noisy(self):
+        return len(self.values) > 1 and self.spread > NOISY_SPREAD
+
+
+def ratios(ours, theirs):
+    """Of each repetition by itself: what disturbs the machine for long disturbs both."""
+    return Sample([a / b if a is not None and b else None for a, b in zip(ours, theirs)])
+
+
+def shares(report):
+    """Delivered and lost packets as shares of those offered. What arrived only after the measured
+    time was not delivered at that rate: it waited in buffers."""
+    packets, rate = report["packets"], report["per_second"]
+    if not packets["offered"]:
+        return 0.0, 0.0
+    delivered = min(packets["delivered"] / packets["offered"],
+                    rate["delivered"] / rate["offered"], 1.0)
+    return delivered, packets["lost"] / packets["offered"]
+
+
+def holds(report):
+    """Tells whether the relay delivered at least 99 % of what was offered."""
+    return shares(report)[0] >= HOLDS_SHARE and report["broken_connections"] == 0
+
+
+def loader_was_the_limit(report):
+    return report["loader"]["fell_behind"] or report["loader"]["saturated"]
+
+
+class Search:
+    """Finds the greatest rate that holds, on a grid of rates in equal steps. Ask for next_rate()
+    until it is None, and tell each result."""
+
+    def __init__(self, step, first, low=1000.0, high=4e6):
+        self.step = step
+        self.bottom = self.index(low)
+        self.top = self.index(high)
+        self.good = None  # greatest index that held
+        self.bad = None   # least index that did not
+        self.limited = False  # by the loader, at self.bad
+        self.at = self.index(first)
+        self.stride = max(1, round(math.log(2) / math.log(step)))
+
+    def index(self, rate):
+        return round(math.log(rate) / math.log(self.step))
+
+    def rate(self, index):
+        rate = self.step ** index
+        digits = 2 - math.floor(math.log10(rate))
+        return round(rate, digits)
+
+    def next_rate(self):
+        return None if self.at is None else self.rate(self.at)
+
+    def tell(self, held, limited=False):
+        if held:
+            self.good = self.at
+        else:
+            self.bad, self.limited = self.at, limited
+        if self.good is None:
+            self.at = max(self.bad - self.stride, self.bottom) if self.bad > self.bottom else None
+        elif self.bad is None:
+            self.at = min(self.good + self.stride, self.top) if self.good < self.top else None
+        elif self.bad - self.good > 1:
+            self.at = (self.good + self.bad) // 2
+        else:
+            self.at = None
+
+    @property
+    def best(self):
+        return None if self.good is None else self.rate(self.good)
+
+
+def microseconds(report):
+    """CPU of the relay per packet."""
+    process = report["relay_process"]
+    if process is None or process["cpu_ns_per_packet"] is None:
+        return None
+    return process["cpu_ns_per_packet"] / 1e3
+
+
+class Row:
+    """A line of the table: a figure of each relay, and their ratio."""
+
+    def __init__(self, key, title, unit, lower_is_better=True, digits=1):
+        self.key = key
+        self.title = title
+        self.unit = unit
+        self.lower_is_better = lower_is_better
+        self.digits = digits
+
+
+ROWS = (
+    Row("bulk_best", "bulk: best rate with < 1 % loss", "packets/s", False, 0),
+    Row("light_best", "light: best rate with < 1 % loss", "packets/s", False, 0),
+    Row("flood", "flooded flat out: delivered", "packets/s", False, 0),
+    Row("flood_share", "flooded: delivered, of the own best bulk rate", "%", False, 0),
+    Row("bulk_60k_cpu", "bulk, 60,000/s: CPU per packet", "us"),
+    Row("light_20k_cpu", "light, 20,000/s: CPU per packet", "us"),
+    Row("light_40k_cpu", "light, 40,000/s: CPU per packet", "us"),
+    Row("light_20k_p50", "light, 20,000/s: latency p50", "us", digits=0),
+    Row("light_20k_p99", "light, 20,000/s: latency p99", "us", digits=0),
+    Row("light_20k_p999", "light, 20,000/s: latency p99.9", "us", digits=0),
+    Row("random_cpu", "5,000 peers, random, 20,000/s: CPU per packet", "us"),
+    Row("random_p50", "5,000 peers, random, 20,000/s: latency p50", "us", digits=0),
+    Row("random_p99", "5,000 peers, random, 20,000/s: latency p99", "us", digits=0),
+    Row("random_p999", "5,000 peers, random, 20,000/s: latency p99.9", "us", digits=0),
+    Row("shared_20k_cpu", "1 worker, cores shared, 20,000/s: CPU per packet", "us"),
+    Row("crossing_20k_cpu", "2 workers, crossing, 20,000/s: CPU per packet", "us"),
+    Row("crossing_20k_p50", "2 workers, crossing, 20,000/s: latency p50", "us", digits=0),
+    Row("crossing_20k_p99", "2 workers, crossing, 20,000/s: latency p99", "us", digits=0),
+    Row("crossing_20k_p999", "2 workers, crossing, 20,000/s: latency p99.9", "us", digits=0),
+    Row("crossing_cost", "2 workers: CPU per packet, of one worker's", "%", digits=0),
+    Row("empty_rss", "memory of the empty relay, 1 worker", "MiB"),
+    Row("empty2_rss", "memory of the empty relay, 2 workers", "MiB"),
+    Row("idle_1000_rss", "memory per idle connection, 1,000", "KiB"),
+    Row("idle_5000_rss", "memory per idle connection, 5,000", "KiB"),
+    Row("idle_1000_cpu", "CPU per idle connection and minute, 1,000", "us", digits=0),
+    Row("idle_5000_cpu", "CPU per idle connection and minute, 5,000", "us", digits=0),
+    Row("connect_cpu", "CPU per connection made, 5,000", "us", digits=0),
+)

@@ -1,0 +1,143 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tests of what decides in the comparison: statistics, the search, the table, the plots."""
+
+import unittest
+import xml.dom.minidom
+
+import figures
+import plots
+import svg
+import tables
+
+
+def report(rate, delivered, lost=0, arrived=None, fell_behind=False, broken=0, cpu=10000.0):
+    """As hyper-derp-bench gives it, for one second."""
+    return {
+        "options": {"rate": rate},
+        "packets": {"offered": rate, "delivered": delivered, "lost": lost},
+        "per_second": {"offered": rate, "delivered": delivered if arrived is None else arrived},
+        "broken_connections": broken,
+        "loader": {"fell_behind": fell_behind, "saturated": False},
+        "relay_process": {"cpu_ns_per_packet": cpu},
+    }
+
+
+class Statistics(unittest.TestCase):
+    def test_sample(self):
+        sample = figures.Sample([3, 1, None, 2])
+        self.assertEqual((sample.median, sample.low, sample.high), (2, 1, 3))
+        self.assertEqual(sample.spread, 1.0)
+        self.assertTrue(sample.noisy)
+        self.assertFalse(figures.Sample([100, 107, 114]).noisy)
+        self.assertFalse(figures.Sample([5]).noisy)
+        self.assertFalse(figures.Sample([None]))
+
+    def test_ratios_are_pair_by_pair(self):
+        # Both twice as slow in the second repetition: the ratio does not move.
+        found = figures.ratios([10, 20, 10], [20, 40, 20])
+        self.assertEqual((found.low, found.high), (0.5, 0.5))
+        self.assertEqual(figures.ratios([1, None, 3], [2, 2, 0]).values, [0.5])
+
+    def test_what_holds(self):
+        self.assertTrue(figures.holds(report(1000, 990)))
+        self.assertFalse(figures.holds(report(1000, 989)))
+        self.assertFalse(figures.holds(report(1000, 1000, broken=1)))
+        # All of it came, but only after the measured time: it had piled up.
+        self.assertFalse(figures.holds(report(1000, 1000, arrived=900)))
+
+    def test_cpu(self):
+        self.assertEqual(figures.microseconds(report(1, 1, cpu=1500.0)), 1.5)
+        self.assertIsNone(figures.microseconds({"relay_process": None}))
+
+
+class Searching(unittest.TestCase):
+    def find(self, limit, first, step=1.05, stride=None):
+        search = figures.Search(step, first)
+        if stride:
+            search.stride = stride
+        asked = []
+        while (rate := search.next_rate()) is not None:
+            asked.append(rate)
+            self.assertLess(len(asked), 40)
+            search.tell(rate <= limit)
+        self.assertEqual(len(asked), len(set(asked)))
+        return search.best
+
+    def test_finds_the_limit(self):
+        for limit in (3000, 40000, 80000, 91234, 800000, 1500000):
+            for first in (10000.0, 80000.0, 2e6):
+                best = self.find(limit, first)
+                self.assertLessEqual(best, limit)
+                self.assertGreater(best * 1.06, limit)
+
+    def test_from_the_last_result(self):
+        self.assertGreater(self.find(90000, 88000.0, stride=2) * 1.06, 90000)
+        self.assertGreater(self.find(60000, 88000.0, stride=2) * 1.06, 60000)
+
+    def test_bounds(self):
+        self.assertIsNone(self.find(10, 80000.0))
+        self.assertGreater(self.find(1e9, 80000.0), 3e6)
+
+    def test_who_was_the_limit(self):
+        search = figures.Search(2.0, 1024.0)
+        search.tell(True)
+        search.tell(False, limited=True)
+        self.assertTrue(search.limited)
+        self.assertIsNone(search.next_rate())
+
+
+class Tables(unittest.TestCase):
+    values = {"bulk_best": {"derper": [100, 110, 90], "hyper-derp": [1000, 1000, 1000]},
+              "empty_rss": {"derper": [17.0], "hyper-derp": []}}
+
+    def test_terminal(self):
+        text = tables.terminal(self.values, {("bulk_best", "hyper-derp")})
+        self.assertIn("100 (90..110) ~", text)
+        self.assertIn("1,000 (1,000..1,000) >", text)
+        self.assertIn("10.00 (9.09..11.11) ~", text)
+        self.assertNotIn("light", text)
+
+    def test_markdown(self):
+        text = tables.markdown(self.values, set())
+        self.assertIn("| bulk: best rate with &lt; 1 % loss | packets/s | 100 (90..110) \\~ |", text)
+        self.assertIn("| memory of the empty relay, 1 worker | MiB | 17.0 | - | - |", text)
+
+
+class Plots(unittest.TestCase):
+    def test_axis(self):
+        axis = svg.Axis(10, 1000, 0, 200, log=True)
+        self.assertAlmostEqual(axis.at(100), 100)
+        self.assertEqual(axis.at(1e9), 200)
+        self.assertEqual(axis.at(0), 0)
+        self.assertEqual(axis.ticks(), [10, 20, 50, 100, 200, 500, 1000])
+        self.assertEqual(svg.Axis(0, 34, 0, 1).ticks(), [0, 10, 20, 30])
+        self.assertEqual(svg.Axis(0, 5000, 0, 1).ticks(), [0, 1000, 2000, 3000, 4000, 5000])
+
+    def test_curve_has_medians_of_one_core(self):
+        trials = [{"relay": "derper", "load": "bulk", "what": what, "report": report(1000, value)}
+                  for what, value in (("search", 900), ("sweep", 950), ("fixed", 1000),
+                                      ("shared", 1))]
+        self.assertEqual(plots.curve(trials, "bulk", "derper"), [(1000, 950, 0, 10.0, False)])
+        self.assertEqual(plots.curve(trials, "light", "derper"), [])
+
+    def test_all_are_well_formed(self):
+        trials = [{"relay": relay, "load": load, "what": "sweep",
+                   "report": report(rate, rate * 0.9, rate * 0.1, fell_behind=rate > 5000)}
+                  for relay in plots.NAMES for load in ("bulk", "light") for rate in (1e3, 1e4, 1e5)]
+        for trial in trials:
+            trial["report"]["packets"]["lost"] = 0
+        both = {relay: [2.0, 3.0] for relay in plots.NAMES}
+        values = {key: both for key in ("light_20k_p50", "light_20k_p99", "empty_rss",
+                                        "idle_1000_rss", "idle_5000_rss")}
+        drawn = plots.draw(trials, values)
+        self.assertEqual(sorted(drawn), ["cpu.svg", "latency.svg", "memory.svg",
+                                         "throughput-bulk.svg", "throughput-light.svg"])
+        for text in drawn.values():
+            xml.dom.minidom.parseString(text)
+            self.assertIn("prefers-color-scheme: dark", text)
+        self.assertEqual(plots.draw([], {}), {})
+
+
+if __name__ == "__main__":
+    unittest.main()
