@@ -99,9 +99,9 @@ typedef void load_progress_fn(void *user, const struct load_progress *progress);
 
 /*
  * Runs the load against the relay at address. `stop` ends it early once it is not 0 (a signal
- * handler may set it). Returns 0 when packets were measured and result is filled, -EINTR when it was
- * stopped before that, -EPIPE when all connections of a thread broke before that, or the negative
- * errno that kept the connections from being made; problem of the result then says more.
+ * handler may set it). Returns 0 when packets were measured and result is filled, -EINTR when it
+ * was stopped before that, -EPIPE when all connections of a thread broke before that, or the
+ * negative errno that kept the connections from being made; problem of the result then says more.
  */
 int load_run(const struct load_options *options, const struct sockaddr *address, socklen_t len,
              const volatile sig_atomic_t *stop, load_progress_fn *progress, void *user,

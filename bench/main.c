@@ -83,7 +83,7 @@ static int unavailable(const char *relay, int err)
     return EX_UNAVAILABLE;
 }
 
-/* Tells whether both ends of a connection have the same address: then the relay is on this machine. */
+/* Tells whether both ends of a connection have one address: then the relay is on this machine. */
 static bool is_local(int fd, const struct sockaddr_storage *peer)
 {
     struct sockaddr_storage own = {0};

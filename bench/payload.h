@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What is inside a test packet: who sent it, its number, when it was due, and bytes that follow
- * from these and from whom it is for, so that the receiver can check every one of them. Sender and receiver are on one
- * machine: its own byte order will do.
+ * from these and from whom it is for, so that the receiver can check every one of them. Sender and
+ * receiver are on one machine: its own byte order will do.
  */
 #ifndef BENCH_PAYLOAD_H
 #define BENCH_PAYLOAD_H

@@ -96,7 +96,8 @@ struct load_worker {
 };
 
 /* Makes a worker: its first peer and its first idle connection have these numbers. The keys of its
- * peers are put into load->keys. 0 or a negative errno; load_worker_free() is right in both cases. */
+ * peers are put into load->keys. 0 or a negative errno; load_worker_free() is right in both cases.
+ */
 int load_worker_init(struct load_worker *worker, unsigned first_peer, unsigned peers,
                      unsigned first_idle, unsigned idle);
 void load_worker_free(struct load_worker *worker);

@@ -57,7 +57,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < guests.count; i++)
         check(hyperderp_key_parse(&key, guests.texts[i]), guests.texts[i]);
 
-    /* Blocked before the threads start, so that sigwait() below is the one place that takes them. */
+    /* Blocked before the threads start, so that sigwait() below is the one place that takes them.
+     */
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);

@@ -248,16 +248,28 @@ def write_results(folder, head, host, comparison):
         write(folder, name, text)
 
 
+FIGURES = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.S)
+
+
+def read_page(page):
+    """The text of a page that has a place for the figures."""
+    try:
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        raise RelayError(f"--docs: {error}") from error
+    if not FIGURES.search(text):
+        raise RelayError(f"--docs: {page} has no place for the figures, between "
+                         "<!-- figures: begin --> and <!-- figures: end -->")
+    return text
+
+
 def update_page(page, folder):
     """Puts the table and the plots of a comparison into docs/performance.md."""
-    with open(page, encoding="utf-8") as file:
-        text = file.read()
+    text = read_page(page)
     with open(os.path.join(folder, "compare.md"), encoding="utf-8") as file:
-        table = file.read().strip()
-    block = re.compile(r"(<!-- figures: begin -->\n).*?(\n<!-- figures: end -->)", re.S)
-    if not block.search(text):
-        raise RelayError(f"{page} has no place for the figures")
-    text = block.sub(lambda found: found.group(1) + table + found.group(2), text)
+        table = file.read().strip() + "\n"
+    text = FIGURES.sub(lambda found: found.group(1) + table + found.group(2), text)
     plots = os.path.join(os.path.dirname(page), "performance")
     os.makedirs(plots, exist_ok=True)
     for name in sorted(os.listdir(folder)):
@@ -302,6 +314,8 @@ def parse_arguments():
 def compare(arguments):
     folder = os.path.join(arguments.build, "bench")
     os.makedirs(folder, exist_ok=True)
+    if arguments.docs:
+        read_page(arguments.docs)  # rather than find out after half an hour
     host = machine()
     raise_file_limit()
     relay_core, loader_core = choose_cores(arguments)

@@ -28,8 +28,8 @@ bool fixture_has(hyperderp_engine engine);
 void fixture_start(struct fixture *fixture, const hyperderp_relay_options *options,
                    int send_buffer);
 
-/* Stops it; checks that every packet is accounted for, that nothing is left queued, no connection open,
- * and no file leaked. Clients must be closed before. */
+/* Stops it; checks that every packet is accounted for, that nothing is left queued, no connection
+ * open, and no file leaked. Clients must be closed before. */
 void fixture_stop(struct fixture *fixture);
 
 hyperderp_counters fixture_counters(const struct fixture *fixture);

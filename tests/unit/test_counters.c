@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Counters: each lands in the field of its name, gauges may wrap in one block, readers of any age are served. */
+/* Counters: each lands in the field of its name, gauges may wrap in one block, readers of any age
+ * are served. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

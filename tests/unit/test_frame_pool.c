@@ -92,8 +92,8 @@ static void bounded(void **state)
     frame_depot_destroy(&depot);
 }
 
-/* Of the bound something is kept back for each use that comes later: packets that wait never keep packets from
- * coming in, and neither keeps clients from getting their answers. */
+/* Of the bound something is kept back for each use that comes later: packets that wait never keep
+ * packets from coming in, and neither keeps clients from getting their answers. */
 static void shares(void **state)
 {
     enum { LIMIT = 8 << 20, FRAMES = 20000 };
@@ -146,8 +146,8 @@ static void hits_and_misses(void **state)
     frame_depot_destroy(&depot);
 }
 
-/* One worker takes, another gives back, as where sender and receiver are with different workers: the frames find
- * their way home and the heap is left alone. */
+/* One worker takes, another gives back, as where sender and receiver are with different workers:
+ * the frames find their way home and the heap is left alone. */
 static void frames_migrate(void **state)
 {
     static const size_t sizes[] = {100, 1400, 8000, 16000};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a listener answers: each page, well formed, as long as it says and never longer than its buffer. */
+/* What a listener answers: each page, well formed, as long as it says and never longer than its
+ * buffer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +21,8 @@ struct answer {
     unsigned status;
 };
 
-/* Answers a request text, or an error of the parser (parsed < 0); checks what holds for every answer. */
+/* Answers a request text, or an error of the parser (parsed < 0); checks what holds for every
+ * answer. */
 static struct answer answer(const char *text, int parsed)
 {
     struct http_request request = {0};
@@ -134,7 +136,8 @@ static void parser_errors(void **state)
     assert_int_equal(answer(NULL, -EIO).status, 400);
 }
 
-/* The same head as for GET, its Content-Length too (RFC 9110, section 9.3.2), and nothing behind. */
+/* The same head as for GET, its Content-Length too (RFC 9110, section 9.3.2), and nothing behind.
+ */
 static void head_has_no_body(void **state)
 {
     static const char *const paths[] = {"/", "/derp", "/derp/probe", "/nowhere"};

@@ -77,8 +77,8 @@ static void what_is_given_stays(void **state)
     assert_int_equal(options.private_key.bytes[3], 4);
 }
 
-/* A program built with an older header gives a shorter struct: what it lacks has its default, and not a byte
- * behind it is read or written. */
+/* A program built with an older header gives a shorter struct: what it lacks has its default, and
+ * not a byte behind it is read or written. */
 static void older_callers(void **state)
 {
     hyperderp_relay_options options;

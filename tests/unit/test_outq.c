@@ -209,8 +209,8 @@ static void disco_and_control_are_bounded(void **state)
     assert_int_equal(packet_bytes(&queue), 0);
 }
 
-/* The bytes are a limit of all packets: nobody gets round it, or pushes data out, by packets that look like
- * disco. */
+/* The bytes are a limit of all packets: nobody gets round it, or pushes data out, by packets that
+ * look like disco. */
 static void disco_is_bounded_by_bytes(void **state)
 {
     const struct outq_limits limits = {.frames = 1024, .bytes = 131072};
@@ -235,7 +235,8 @@ static void disco_is_bounded_by_bytes(void **state)
     free_list(&left);
 }
 
-/* What comes back from a short send stands before all that waits, in its order, and is the first to give way. */
+/* What comes back from a short send stands before all that waits, in its order, and is the first to
+ * give way. */
 static void put_back_in_front(void **state)
 {
     const struct outq_limits few = {.frames = 5, .bytes = 1 << 20};
@@ -271,7 +272,8 @@ static void put_back_in_front(void **state)
     assert_null(batch.head);
 }
 
-/* A queue of numbers beside the real one: first number that waits, and the next one, of each lane. */
+/* A queue of numbers beside the real one: first number that waits, and the next one, of each lane.
+ */
 struct model {
     uint32_t first[FRAME_KINDS], next[FRAME_KINDS];
 };

@@ -184,7 +184,8 @@ static void found_by_serial(void **state)
     }
 }
 
-/* A peer that has gone and one that comes anew are two: who holds the old one sees that nobody receives. */
+/* A peer that has gone and one that comes anew are two: who holds the old one sees that nobody
+ * receives. */
 static void a_peer_that_comes_back_is_another(void **state)
 {
     static struct worker worker;
