@@ -132,9 +132,12 @@ void forward_frame(struct conn *conn, struct frame *frame)
 void forward_peer_left(struct worker *worker, struct peer *peer)
 {
     struct hyperderp_relay *relay = worker->relay;
-    struct recipients told = peer_take_recipients(peer);
 
     counters_add(worker->counters, COUNTER_peers_active, (uint64_t)-1);
+    /* Who is told that the relay restarts knows what becomes of its peers. */
+    if (worker->phase >= RELAY_DRAINING)
+        return;
+    struct recipients told = peer_take_recipients(peer);
     for (uint32_t i = 0; i < told.capacity; i++) {
         const struct recipient *to = &told.entries[i];
         if (to->serial == 0)

@@ -264,3 +264,75 @@ int fixture_read_end(int fd)
         assert_true(fixture_now_ms() < until);
     }
 }
+
+hyperderp_engine fixture_uring = HYPERDERP_ENGINE_IO_URING;
+hyperderp_engine fixture_epoll = HYPERDERP_ENGINE_EPOLL;
+
+hyperderp_engine fixture_engine(void **state)
+{
+    hyperderp_engine engine = *(hyperderp_engine *)*state;
+
+    if (!fixture_has(engine))
+        skip();
+    return engine;
+}
+
+void fixture_send(int fd, const void *bytes, size_t len)
+{
+    assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+void fixture_send_text(int fd, const char *text)
+{
+    fixture_send(fd, text, strlen(text));
+}
+
+uint8_t *fixture_disco(uint8_t out[100])
+{
+    static const uint8_t magic[6] = {0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac};
+
+    memset(out, 7, 100);
+    memcpy(out, magic, sizeof(magic));
+    return out;
+}
+
+void fixture_expect_nothing(struct client_socket *client)
+{
+    uint8_t ping[FRAME_HEADER_SIZE + FRAME_PING_SIZE] = {FRAME_PING, 0, 0, 0, FRAME_PING_SIZE};
+
+    memset(ping + FRAME_HEADER_SIZE, 0x5a, FRAME_PING_SIZE);
+    assert_int_equal(client_socket_send_raw(client, ping, sizeof(ping), FIXTURE_PATIENCE_MS), 0);
+    struct client_message message = fixture_expect(client, CLIENT_MESSAGE_PONG);
+    assert_memory_equal(message.payload, ping + FRAME_HEADER_SIZE, FRAME_PING_SIZE);
+}
+
+void fixture_pass(struct client_socket *from, struct client_socket *to, const char *text)
+{
+    assert_int_equal(
+        client_socket_send(from, client_socket_key(to), text, strlen(text), FIXTURE_PATIENCE_MS),
+        0);
+    struct client_message message = fixture_expect(to, CLIENT_MESSAGE_PACKET);
+    assert_true(hyperderp_key_equal(&message.peer, client_socket_key(from)));
+    assert_int_equal(message.len, strlen(text));
+    assert_memory_equal(message.payload, text, message.len);
+}
+
+void fixture_read_until(int fd, struct client *client, enum client_message_type type)
+{
+    static uint8_t buffer[CLIENT_MAX_FRAME];
+    struct client_message message = {.type = CLIENT_MESSAGE_NONE};
+    size_t len = 0;
+
+    while (message.type != type) {
+        ssize_t used = client_read(client, buffer, len, &message);
+        assert_true(used >= 0);
+        memmove(buffer, buffer + used, len - (size_t)used);
+        len -= (size_t)used;
+        if (used > 0 || message.type != CLIENT_MESSAGE_NONE)
+            continue;
+        ssize_t got = recv(fd, buffer + len, 1, 0);
+        assert_int_equal(got, 1);
+        len++;
+    }
+    assert_int_equal(len, 0);
+}

@@ -70,4 +70,37 @@ int fixture_read_end(int fd);
 
 int64_t fixture_now_ms(void);
 
+/* Two entries for the list of tests: a case on each engine, which it learns by fixture_engine(). */
+#define ON_BOTH(function)                                                                          \
+    {#function " [io_uring]", function, NULL, NULL, &fixture_uring},                               \
+    {                                                                                              \
+#function " [epoll]", function, NULL, NULL, &fixture_epoll                                 \
+    }
+extern hyperderp_engine fixture_uring, fixture_epoll;
+
+/* The engine of the case; skips it where that does not work. */
+hyperderp_engine fixture_engine(void **state);
+
+/* A request that a client without fast start sends. */
+#define FIXTURE_REQUEST                                                                            \
+    "GET /derp HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: DERP\r\n\r\n"
+
+void fixture_send(int fd, const void *bytes, size_t len);
+void fixture_send_text(int fd, const char *text);
+#define FIXTURE_SEND_LITERAL(fd, text)                                                             \
+    fixture_send(fd, text, sizeof(text) - 1) /* with NULs in it */
+
+/* Fills a buffer with a packet that counts as disco. */
+uint8_t *fixture_disco(uint8_t out[100]);
+
+/* Sends a text from one to the other, who must receive it next. */
+void fixture_pass(struct client_socket *from, struct client_socket *to, const char *text);
+
+/* Nothing comes for as long as it takes the relay to answer a Ping. */
+void fixture_expect_nothing(struct client_socket *client);
+
+/* Reads frames from a raw socket, byte by byte, until one of this type; they must be well formed.
+ */
+void fixture_read_until(int fd, struct client *client, enum client_message_type type);
+
 #endif

@@ -28,15 +28,6 @@
 #define MAX_SENDERS 8
 #define MIN_PACKET  80 /* large enough to be a disco packet */
 
-static hyperderp_engine engine_of(void **state)
-{
-    hyperderp_engine engine = *(hyperderp_engine *)*state;
-
-    if (!fixture_has(engine))
-        skip();
-    return engine;
-}
-
 /* ---- Packets that can be checked ------------------------------------------------------------- */
 
 static const uint8_t disco_magic[6] = {0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac};
@@ -181,7 +172,7 @@ static void receive_rest(const struct fixture *fixture, struct client_socket *cl
 static void many_to_one_slow(void **state)
 {
     enum { SENDERS = 6 };
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     static struct sender senders[SENDERS];
     struct fixture fixture;
     struct seen seen = {0};
@@ -232,7 +223,7 @@ static void many_to_one_slow(void **state)
 static void those_who_keep_up_lose_nothing(void **state)
 {
     enum { SENDERS = 3, PACKETS = 400 };
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     static struct sender senders[SENDERS];
     struct fixture fixture;
     struct seen seen = {0};
@@ -279,7 +270,7 @@ static void send_numbered(struct client_socket *from, const hyperderp_key *to, u
 static void disco_overtakes(void **state)
 {
     enum { DATA = 600, DISCO = 40 };
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     struct fixture fixture;
     struct seen seen = {0};
     unsigned first_disco = 0, last_disco = 0;
@@ -313,7 +304,7 @@ static void disco_overtakes(void **state)
 static void the_newest_arrive(void **state)
 {
     enum { PACKETS = 3000, KEPT = 100 };
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     struct fixture fixture;
     struct seen seen = {0};
     uint32_t before = 0, behind_gap = 0; /* the last gap */
@@ -346,7 +337,7 @@ static void the_newest_arrive(void **state)
  * on. */
 static void write_timeout(void **state)
 {
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     struct fixture fixture;
 
     options.write_timeout_ms = 300;
@@ -374,7 +365,7 @@ static void write_timeout(void **state)
 /* One who takes something now and then is slow, not dead. */
 static void slow_is_not_dead(void **state)
 {
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     struct fixture fixture;
     uint8_t bytes[8192];
 
@@ -401,7 +392,7 @@ static void slow_is_not_dead(void **state)
 static void closed_while_others_push(void **state)
 {
     enum { SENDERS = 4, ROUNDS = 60 };
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     static struct sender senders[SENDERS];
     struct fixture fixture;
     hyperderp_private_key private_key[4];
@@ -447,7 +438,7 @@ static void closed_while_others_push(void **state)
 static void finished_while_others_push(void **state)
 {
     enum { SENDERS = 4 };
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     static struct sender senders[SENDERS];
     struct fixture fixture;
     struct client_socket *receiver[2];
@@ -497,7 +488,7 @@ static void finished_while_others_push(void **state)
 static void stopped_while_others_push(void **state)
 {
     enum { SENDERS = 4 };
-    hyperderp_engine engine = engine_of(state);
+    hyperderp_engine engine = fixture_engine(state);
 
     for (unsigned round = 0; round < 5; round++) {
         hyperderp_relay_options options = fixture_options(engine, 3);
@@ -531,7 +522,7 @@ static void stopped_while_others_push(void **state)
 static void memory_is_bounded(void **state)
 {
     enum { SENDERS = 3, LIMIT = 256 << 10 };
-    hyperderp_relay_options options = fixture_options(engine_of(state), 3);
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     static struct sender senders[SENDERS];
     struct fixture fixture;
     struct seen seen = {0};
@@ -627,15 +618,8 @@ static void takes_nothing_at_its_end(void **state)
     hyperderp_relay_free(relay);
 }
 
-#define ON_BOTH(function)                                                                          \
-    {#function " [io_uring]", function, NULL, NULL, &uring},                                       \
-    {                                                                                              \
-#function " [epoll]", function, NULL, NULL, &epoll                                         \
-    }
-
 int main(void)
 {
-    static hyperderp_engine uring = HYPERDERP_ENGINE_IO_URING, epoll = HYPERDERP_ENGINE_EPOLL;
     const struct CMUnitTest tests[] = {
         ON_BOTH(many_to_one_slow),
         ON_BOTH(those_who_keep_up_lose_nothing),

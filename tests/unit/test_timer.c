@@ -221,9 +221,9 @@ static void set_soon_again(struct probe *probe)
 /* What is set while the wheel catches up after a long sleep is not put behind it. */
 static void set_while_catching_up(void **state)
 {
-    /* The last one is ten years: a sleep costs at most one round of the wheel. */
+    /* The last one is two hundred years: a sleep costs at most one round of the wheel. */
     static const int64_t sleeps[] = {
-        2, 100, TIMER_SLOTS - 1, TIMER_SLOTS, TIMER_SLOTS + 1, 7 * TIMER_SLOTS, 9855000000};
+        2, 100, TIMER_SLOTS - 1, TIMER_SLOTS, TIMER_SLOTS + 1, 7 * TIMER_SLOTS, 197100000000};
 
     (void)state;
     for (unsigned i = 0; i < sizeof(sleeps) / sizeof(sleeps[0]); i++) {
