@@ -96,7 +96,10 @@ enum io_recv_flags {
 int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags);
 
 /* Ends an io_recv() or io_accept(). Returns 0 when no further event will come, -EINPROGRESS when
- * one with more = false still will. Events already fetched may carry the token in either case. */
+ * one with more = false still will, -EAGAIN when the engine is full: then the operation goes on,
+ * until it is cancelled again or the socket is shut down. Events already fetched may carry the
+ * token in any case. The socket must stay open until no event is to come: a request that the kernel
+ * has not seen yet names it by its number. */
 int io_cancel(struct io_loop *loop, int fd, io_token token);
 
 /*

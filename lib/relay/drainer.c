@@ -15,6 +15,9 @@
 /* Batches that one drainer sends before others get their turn. */
 #define BATCHES_PER_TURN 4
 
+/* How often a drainer that waits looks whether the receiver takes anything. */
+#define LOOKS_PER_TIMEOUT 4
+
 /* Idle drainers whose memory a worker keeps. */
 #define MAX_SPARE 64
 
@@ -270,15 +273,24 @@ static void fail(struct drainer *drainer, struct frame_list *rest)
     struct sink *sink = drainer->sink;
 
     pthread_mutex_lock(&sink->lock);
-    bool closed = sink->closed;
+    bool closed = sink->closed, counted = sink->broken;
     sink->broken = true;
     if (!closed)
         shutdown(sink->fd, SHUT_RDWR); /* the conn sees the end of its stream, and closes */
     let_go(drainer, rest);
     pthread_mutex_unlock(&sink->lock);
-    counters_add(worker->counters, COUNTER_send_errors, !closed);
+    counters_add(worker->counters, COUNTER_send_errors, !closed && !counted);
     sink_drop(worker, sink, rest, closed ? HYPERDERP_DROP_GONE : HYPERDERP_DROP_WRITE_ERROR);
     drainer_release(drainer);
+}
+
+/* Looks again in a part of the write timeout: the socket tells that it has room only when there is
+ * much of it, but a slow receiver that takes something is not a stalled one. */
+static void look_again(struct drainer *drainer)
+{
+    struct worker *worker = drainer->worker;
+    timer_set(&worker->timers, &drainer->stall,
+              worker->now + worker->relay->write_timeout_ns / LOOKS_PER_TIMEOUT);
 }
 
 static void await_room(struct drainer *drainer)
@@ -292,17 +304,29 @@ static void await_room(struct drainer *drainer)
         drainer->phase = DRAINER_UNARMED;
         schedule(drainer);
     }
-    if (!timer_is_set(&drainer->stall))
-        timer_set(&worker->timers, &drainer->stall, worker->now + worker->relay->write_timeout_ns);
+    if (timer_is_set(&drainer->stall))
+        return;
+    drainer->unacknowledged = sink_unacknowledged(drainer->sink);
+    drainer->taken_at = worker->now;
+    look_again(drainer);
 }
 
-/* Nothing has been taken for too long. Shutting down ends the wait, and drainer_writable() sees the
- * rest. */
+/* Is called while there is no room. When nothing has been taken for the whole of the write timeout,
+ * shutting down ends the wait, and drainer_writable() sees the rest. */
 static void drainer_stalled(struct timer *timer)
 {
     struct drainer *drainer = (struct drainer *)((char *)timer - offsetof(struct drainer, stall));
+    struct worker *worker = drainer->worker;
     struct sink *sink = drainer->sink;
+    int unacknowledged = sink_unacknowledged(sink);
 
+    if (unacknowledged < drainer->unacknowledged)
+        drainer->taken_at = worker->now;
+    drainer->unacknowledged = unacknowledged;
+    if (worker->now - drainer->taken_at < worker->relay->write_timeout_ns) {
+        look_again(drainer);
+        return;
+    }
     counters_add(drainer->worker->counters, COUNTER_send_errors, 1);
     pthread_mutex_lock(&sink->lock);
     sink->broken = true;

@@ -42,6 +42,8 @@ struct drainer {
     enum drainer_phase phase;
     uint32_t slot, generation;
     struct drainer *next; /* in the worker's list of what to flush, or of free ones */
+    int unacknowledged;   /* bytes that TCP had not got through at the last look */
+    int64_t taken_at;     /* when the receiver was last seen to take something */
     struct timer stall;   /* runs while it waits */
     unsigned pieces;
     unsigned packets; /* in all pieces */

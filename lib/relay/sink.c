@@ -162,14 +162,18 @@ void sink_finish(struct sink *sink)
     pthread_mutex_unlock(&sink->lock);
 }
 
+int sink_unacknowledged(const struct sink *sink)
+{
+    int bytes = 0;
+    return ioctl(sink->fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
 bool sink_is_acknowledged(struct sink *sink)
 {
-    int unacknowledged = 0;
-
     pthread_mutex_lock(&sink->lock);
     bool idle = atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0;
     pthread_mutex_unlock(&sink->lock);
-    return idle && (ioctl(sink->fd, SIOCOUTQ, &unacknowledged) != 0 || unacknowledged == 0);
+    return idle && sink_unacknowledged(sink) == 0;
 }
 
 void sink_close(struct worker *worker, struct sink *sink)

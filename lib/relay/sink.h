@@ -77,6 +77,10 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
 /* Shuts down the sending side when all that is queued has been sent. The conn's worker only. */
 void sink_finish(struct sink *sink);
 
+/* Bytes that the kernel has taken and the other side's TCP has not acknowledged. The socket must be
+ * open: for its drainer, and the conn's worker. */
+int sink_unacknowledged(const struct sink *sink);
+
 /* Tells whether all that was queued has been sent, and acknowledged by the other side's TCP. The
  * conn's worker only. */
 bool sink_is_acknowledged(struct sink *sink);

@@ -71,7 +71,7 @@ int fixture_read_end(int fd);
 int64_t fixture_now_ms(void);
 
 /* Two entries for the list of tests: a case on each engine, which it learns by fixture_engine(). */
-#define ON_BOTH(function)                                                                          \
+#define FIXTURE_ON_BOTH(function)                                                                  \
     {#function " [io_uring]", function, NULL, NULL, &fixture_uring},                               \
     {                                                                                              \
 #function " [epoll]", function, NULL, NULL, &fixture_epoll                                 \

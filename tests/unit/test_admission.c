@@ -248,9 +248,9 @@ static void answered_while_asking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(admitted_and_denied),   ON_BOTH(admitted_later_with_packets_before),
-        ON_BOTH(answered_too_late),     ON_BOTH(answered_at_the_deadline),
-        ON_BOTH(answered_while_asking),
+        FIXTURE_ON_BOTH(admitted_and_denied),   FIXTURE_ON_BOTH(admitted_later_with_packets_before),
+        FIXTURE_ON_BOTH(answered_too_late),     FIXTURE_ON_BOTH(answered_at_the_deadline),
+        FIXTURE_ON_BOTH(answered_while_asking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -395,14 +395,14 @@ static void stopped_at_any_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(each_state_has_a_deadline),
-        ON_BOTH(input_at_the_deadline),
-        ON_BOTH(pages),
-        ON_BOTH(keepalives_and_pings),
-        ON_BOTH(home_clients_are_counted),
-        ON_BOTH(connections_are_bounded),
-        ON_BOTH(drained),
-        ON_BOTH(stopped_at_any_time),
+        FIXTURE_ON_BOTH(each_state_has_a_deadline),
+        FIXTURE_ON_BOTH(input_at_the_deadline),
+        FIXTURE_ON_BOTH(pages),
+        FIXTURE_ON_BOTH(keepalives_and_pings),
+        FIXTURE_ON_BOTH(home_clients_are_counted),
+        FIXTURE_ON_BOTH(connections_are_bounded),
+        FIXTURE_ON_BOTH(drained),
+        FIXTURE_ON_BOTH(stopped_at_any_time),
         cmocka_unit_test(lingering_ends),
     };
 

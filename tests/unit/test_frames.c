@@ -187,11 +187,11 @@ static void unknown_frames_are_skipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_BOTH(byte_by_byte),
-        ON_BOTH(cut_anywhere),
-        ON_BOTH(all_in_one_write),
-        ON_BOTH(bad_frames_close),
-        ON_BOTH(unknown_frames_are_skipped),
+        FIXTURE_ON_BOTH(byte_by_byte),
+        FIXTURE_ON_BOTH(cut_anywhere),
+        FIXTURE_ON_BOTH(all_in_one_write),
+        FIXTURE_ON_BOTH(bad_frames_close),
+        FIXTURE_ON_BOTH(unknown_frames_are_skipped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
