@@ -141,7 +141,7 @@ typedef struct hyperderp_listener_options {
 
     /**
      * A listening stream socket of yours instead of `address`, or -1. Owned by the relay once
-     * hyperderp_relay_add_listener() has succeeded, which sets O_NONBLOCK as the engine needs it,
+     * hyperderp_relay_add_listener() has succeeded, which sets O_NONBLOCK,
      * and TCP_NODELAY, TCP_NOTSENT_LOWAT and TCP_USER_TIMEOUT, which accepted sockets inherit.
      */
     int fd;

@@ -5,12 +5,12 @@
 
 #include <stdatomic.h>
 
+#include "io/accept.h"
 #include "io/loop.h"
 
 struct io_engine_ops {
     void (*destroy)(struct io_loop *loop);
     int (*attach)(struct io_loop *loop);
-    int (*accept)(struct io_loop *loop, int fd, io_token token);
     int (*recv)(struct io_loop *loop, int fd, io_token token, unsigned flags);
     int (*cancel)(struct io_loop *loop, int fd, io_token token);
     int (*send)(struct io_loop *loop, int fd, const struct msghdr *message, io_token token);
@@ -25,6 +25,7 @@ struct io_loop {
 
     /* Owned by the loop's thread. */
     struct io_chunk_pool pool;
+    struct io_accepts accepts;
 
     /* Shared: true from io_wake() until the loop has taken notice, so that a burst of wakes costs
      * one write. Acquire-release: what was done before io_wake() is seen after io_poll(). */
@@ -43,8 +44,5 @@ void io_loop_base_destroy(struct io_loop *loop);
 
 /* Takes notice of a wake: empties the eventfd. */
 void io_loop_woken(struct io_loop *loop);
-
-/* Sets or clears O_NONBLOCK. */
-void io_set_nonblocking(int fd, bool on);
 
 #endif

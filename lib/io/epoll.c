@@ -11,10 +11,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define TOKEN_WAKE   ((uint64_t)IO_OP_INTERNAL << 56 | 1)
-#define TOKEN_WRITES ((uint64_t)IO_OP_INTERNAL << 56 | 2)
-
-#define ACCEPTS_PER_TURN 16
+#define TOKEN_WAKE    ((uint64_t)IO_OP_INTERNAL << 56 | 1)
+#define TOKEN_WRITES  ((uint64_t)IO_OP_INTERNAL << 56 | 2)
+#define TOKEN_ACCEPTS ((uint64_t)IO_OP_INTERNAL << 56 | 3)
 
 /*
  * The kernel hands back 64 bits for a socket. The token needs all of them, and the socket is needed
@@ -28,8 +27,8 @@ struct epoll_watch {
 
 struct epoll_loop {
     struct io_loop base;
-    int reads;                   /* accept and receive, the wake eventfd, and `writes` */
-    int writes;                  /* sockets whose room to send is awaited */
+    int reads;  /* receives, the wake eventfd, `writes`, and the set of listeners */
+    int writes; /* sockets whose room to send is awaited */
     struct epoll_watch *watches; /* by socket */
     unsigned watch_count;
     uint16_t *free_chunks; /* a stack: the chunk used last is the warmest */
@@ -71,7 +70,9 @@ static int epoll_attach(struct io_loop *loop)
 {
     struct epoll_loop *e = epoll(loop);
     int error = epoll_set(e->reads, loop->wake_fd, EPOLLIN, TOKEN_WAKE);
-    return error ? error : epoll_set(e->reads, e->writes, EPOLLIN, TOKEN_WRITES);
+    if (error == 0)
+        error = epoll_set(e->reads, e->writes, EPOLLIN, TOKEN_WRITES);
+    return error ? error : epoll_set(e->reads, loop->accepts.set, EPOLLIN, TOKEN_ACCEPTS);
 }
 
 static void epoll_destroy(struct io_loop *loop)
@@ -119,12 +120,6 @@ static void epoll_unwatch(struct epoll_loop *e, int fd)
     e->watches[fd].events = 0;
 }
 
-static int epoll_accept(struct io_loop *loop, int fd, io_token token)
-{
-    io_set_nonblocking(fd, true);
-    return epoll_watch(epoll(loop), fd, EPOLLIN, token);
-}
-
 static int epoll_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
 {
     uint32_t events = flags & IO_RECV_STREAM ? EPOLLIN : EPOLLIN | EPOLLONESHOT;
@@ -150,27 +145,6 @@ static int epoll_await_writable(struct io_loop *loop, int fd, io_token token)
 {
     int error = epoll_set(epoll(loop)->writes, fd, EPOLLOUT | EPOLLONESHOT, token);
     return error ? -EAGAIN : 0;
-}
-
-static int epoll_do_accepts(struct epoll_loop *e, int fd, struct io_event *events, int max)
-{
-    io_token token = e->watches[fd].token;
-    int count = 0;
-
-    while (count < max && count < ACCEPTS_PER_TURN) {
-        int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-        if (client < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
-            break;
-        if (client < 0) {
-            /* Level-triggered: without this it would turn at full speed while files are short. */
-            int error = -errno;
-            epoll_unwatch(e, fd);
-            events[count++] = (struct io_event){.token = token, .result = error};
-            break;
-        }
-        events[count++] = (struct io_event){.token = token, .result = client, .more = true};
-    }
-    return count;
 }
 
 static int epoll_do_recv(struct epoll_loop *e, int fd, struct io_event *event)
@@ -219,11 +193,11 @@ static int epoll_do(struct epoll_loop *e, uint64_t data, struct io_event *events
     }
     if (data == TOKEN_WRITES)
         return epoll_do_writes(e, events, max);
+    if (data == TOKEN_ACCEPTS)
+        return io_accepts_take(&e->base.accepts, events, max);
     int fd = (int)data;
     if (e->watches[fd].events == 0)
         return 0;
-    if (io_token_op(e->watches[fd].token) == IO_OP_ACCEPT)
-        return epoll_do_accepts(e, fd, events, max);
     return epoll_do_recv(e, fd, events);
 }
 
@@ -261,7 +235,6 @@ static int epoll_poll(struct io_loop *loop, struct io_event *events, int max, in
 static const struct io_engine_ops epoll_ops = {
     .destroy = epoll_destroy,
     .attach = epoll_attach,
-    .accept = epoll_accept,
     .recv = epoll_recv,
     .cancel = epoll_cancel,
     .send = epoll_send,

@@ -3,7 +3,6 @@
 #include "io/engine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -16,10 +15,15 @@ int io_loop_base_init(struct io_loop *loop, const struct io_engine_ops *ops, uns
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->wake_fd < 0)
         return -errno;
-    int error = io_chunk_pool_init(&loop->pool, chunks, give_back);
+    int error = io_accepts_init(&loop->accepts);
     if (error) {
         close(loop->wake_fd);
-        loop->wake_fd = -1;
+        return error;
+    }
+    error = io_chunk_pool_init(&loop->pool, chunks, give_back);
+    if (error) {
+        io_accepts_destroy(&loop->accepts);
+        close(loop->wake_fd);
     }
     return error;
 }
@@ -27,8 +31,8 @@ int io_loop_base_init(struct io_loop *loop, const struct io_engine_ops *ops, uns
 void io_loop_base_destroy(struct io_loop *loop)
 {
     io_chunk_pool_destroy(&loop->pool);
-    if (loop->wake_fd >= 0)
-        close(loop->wake_fd);
+    io_accepts_destroy(&loop->accepts);
+    close(loop->wake_fd);
 }
 
 void io_loop_woken(struct io_loop *loop)
@@ -40,13 +44,6 @@ void io_loop_woken(struct io_loop *loop)
     while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
         ;
     atomic_exchange_explicit(&loop->woken, false, memory_order_acq_rel);
-}
-
-void io_set_nonblocking(int fd, bool on)
-{
-    int flags = fcntl(fd, F_GETFL);
-    if (flags >= 0)
-        (void)fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
 int io_loop_new(struct io_loop **out, enum io_engine engine, unsigned chunks)
@@ -68,7 +65,7 @@ int io_loop_attach(struct io_loop *loop)
 
 int io_accept(struct io_loop *loop, int fd, io_token token)
 {
-    return loop->ops->accept(loop, fd, token);
+    return io_accepts_add(&loop->accepts, fd, token);
 }
 
 int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
@@ -78,7 +75,10 @@ int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
 
 int io_cancel(struct io_loop *loop, int fd, io_token token)
 {
-    return loop->ops->cancel(loop, fd, token);
+    if (io_token_op(token) != IO_OP_ACCEPT)
+        return loop->ops->cancel(loop, fd, token);
+    io_accepts_remove(&loop->accepts, fd);
+    return 0;
 }
 
 int io_send(struct io_loop *loop, int fd, const struct msghdr *message, io_token token)

@@ -76,9 +76,8 @@ void io_loop_free(struct io_loop *loop);
 /* Binds the loop to the calling thread. Once, before anything else but io_wake(). 0 or -errno. */
 int io_loop_attach(struct io_loop *loop);
 
-/* Accepts connections from a listening socket until an event says more = false. 0 or -EAGAIN (the
- * engine is full: try again in the next turn). The engine sets the O_NONBLOCK flag as it needs it.
- */
+/* Accepts connections from a listening socket, which becomes non-blocking, until an event says
+ * more = false. 0, or -EAGAIN without memory for it. io_cancel() always ends it at once. */
 int io_accept(struct io_loop *loop, int fd, io_token token);
 
 enum io_recv_flags {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The io_uring engine: multishot accept, receives into a provided-buffer ring, one submission per
+ * The io_uring engine: receives into a provided-buffer ring, one submission per
  * turn. Needs Linux 6.1 (IORING_SETUP_DEFER_TASKRUN); liburing 2.3 suffices.
  */
 #include "io/engine.h"
@@ -17,8 +17,9 @@
 #define CQ_ENTRIES   8192
 #define BUFFER_GROUP 0
 
-#define TOKEN_WAKE   ((uint64_t)IO_OP_INTERNAL << 56 | 1)
-#define TOKEN_CANCEL ((uint64_t)IO_OP_INTERNAL << 56 | 2)
+#define TOKEN_WAKE    ((uint64_t)IO_OP_INTERNAL << 56 | 1)
+#define TOKEN_CANCEL  ((uint64_t)IO_OP_INTERNAL << 56 | 2)
+#define TOKEN_ACCEPTS ((uint64_t)IO_OP_INTERNAL << 56 | 3)
 
 struct uring_loop {
     struct io_loop base;
@@ -26,6 +27,7 @@ struct uring_loop {
     struct io_uring_buf_ring *buffers; /* shared with the kernel, which takes from its head */
     size_t buffers_size;
     bool wake_armed;
+    bool accepts_armed;
 };
 
 static struct uring_loop *uring(struct io_loop *loop)
@@ -87,6 +89,18 @@ static int uring_arm_wake(struct uring_loop *u)
     return 0;
 }
 
+/* Asked anew after each time, and answered at once while connections still wait. */
+static int uring_arm_accepts(struct uring_loop *u)
+{
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (!sqe)
+        return -EAGAIN;
+    io_uring_prep_poll_add(sqe, u->base.accepts.set, POLLIN);
+    io_uring_sqe_set_data64(sqe, TOKEN_ACCEPTS);
+    u->accepts_armed = true;
+    return 0;
+}
+
 /* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
 static int enable_rings(struct uring_loop *u)
 {
@@ -111,18 +125,6 @@ static void uring_destroy(struct io_loop *loop)
         munmap(u->buffers, u->buffers_size);
     io_loop_base_destroy(loop);
     free(u);
-}
-
-static int uring_accept(struct io_loop *loop, int fd, io_token token)
-{
-    struct io_uring_sqe *sqe = uring_sqe(uring(loop));
-    if (!sqe)
-        return -EAGAIN;
-    /* With O_NONBLOCK the kernel would answer -EAGAIN instead of waiting. */
-    io_set_nonblocking(fd, false);
-    io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
-    io_uring_sqe_set_data64(sqe, token);
-    return 0;
 }
 
 /*
@@ -191,7 +193,9 @@ static bool uring_event(struct uring_loop *u, const struct io_uring_cqe *cqe,
         u->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
         return false;
     }
-    if (cqe->user_data == TOKEN_CANCEL)
+    if (cqe->user_data == TOKEN_ACCEPTS)
+        u->accepts_armed = false;
+    if (io_token_op(cqe->user_data) == IO_OP_INTERNAL)
         return false;
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         chunk = &u->base.pool.chunks[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
@@ -245,9 +249,15 @@ static int uring_poll(struct io_loop *loop, struct io_event *events, int max, in
 
     if (!u->wake_armed && uring_arm_wake(u) != 0)
         timeout_ns = 0;
+    if (!u->accepts_armed) {
+        /* Half of the turn at most: a storm of connections must not keep packets waiting. */
+        count = io_accepts_take(&u->base.accepts, events, (max + 1) / 2);
+        if (count > 0 || uring_arm_accepts(u) != 0)
+            timeout_ns = 0;
+    }
     int error = uring_enter(u, timeout_ns);
     if (error)
-        return error;
+        return count > 0 ? count : error;
     io_uring_for_each_cqe(&u->ring, head, cqe)
     {
         if (count == max)
@@ -262,7 +272,6 @@ static int uring_poll(struct io_loop *loop, struct io_event *events, int max, in
 static const struct io_engine_ops uring_ops = {
     .destroy = uring_destroy,
     .attach = uring_attach,
-    .accept = uring_accept,
     .recv = uring_recv,
     .cancel = uring_cancel,
     .send = uring_send,

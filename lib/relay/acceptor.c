@@ -133,11 +133,8 @@ void acceptor_event(struct worker *worker, const struct io_event *event)
 {
     unsigned listener = io_token_slot(event->token);
 
-    if (!event->more) {
+    if (!event->more)
         worker->listening &= ~(1ull << listener);
-        if (worker->phase >= RELAY_DRAINING)
-            listener_close(&worker->relay->listeners[listener]);
-    }
     if (event->result >= 0) {
         accepted(worker, event->result);
         if (!event->more && worker->phase < RELAY_DRAINING)
@@ -159,9 +156,8 @@ void acceptor_stop(struct worker *worker)
         struct listener *listener = &relay->listeners[i];
         if (!accepts_from(worker, i) || listener->fd < 0)
             continue;
-        if (worker->listening & 1ull << i &&
-            io_cancel(worker->loop, listener->fd, io_token_make(IO_OP_ACCEPT, i, 0)) != 0)
-            continue; /* the last event closes it */
+        if (worker->listening & 1ull << i)
+            (void)io_cancel(worker->loop, listener->fd, io_token_make(IO_OP_ACCEPT, i, 0));
         worker->listening &= ~(1ull << i);
         listener_close(listener);
     }

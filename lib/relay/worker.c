@@ -186,12 +186,8 @@ static void follow_phase(struct worker *worker)
 {
     enum relay_phase phase = relay_phase(worker->relay);
 
-    if (phase == worker->phase) {
-        /* Once more, if the engine was too full to take the request. */
-        if (phase >= RELAY_DRAINING && worker->listening != 0)
-            acceptor_stop(worker);
+    if (phase == worker->phase)
         return;
-    }
     worker->phase = phase;
     acceptor_stop(worker);
     for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
@@ -199,7 +195,7 @@ static void follow_phase(struct worker *worker)
 
 static bool is_done(struct worker *worker)
 {
-    return worker->phase >= RELAY_DRAINING && worker->listening == 0 &&
+    return worker->phase >= RELAY_DRAINING &&
            atomic_load_explicit(&worker->load, memory_order_relaxed) == 0 &&
            worker->drainer_count == 0 && mailbox_close(&worker->mailbox);
 }
