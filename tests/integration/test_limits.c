@@ -216,7 +216,7 @@ static void test_half_frames(void **state)
         assert_int_equal(message.len, FRAME_MAX_PACKET);
         assert_int_equal(packet_number(message.payload, message.len, STREAM), i);
     }
-    pair_stop(pair, "half-sent frames");
+    pair_stop(pair, "half-sent frames", A_SECOND_US);
     /* And those that never send the other half. */
     for (unsigned i = 0; i < HALVES; i++) {
         assert_int_equal(client_socket_send_raw(halves[i], bytes, sizeof(bytes) / 2, PATIENCE_MS),
@@ -261,7 +261,7 @@ static void test_stalled_chunks(void **state)
     }
     struct pair *pair = pair_start(relay.address, 1000, 1400);
     (void)poll(NULL, 0, 300); /* the time in which the pair passes packets */
-    pair_stop(pair, "stalled receivers");
+    pair_stop(pair, "stalled receivers", A_SECOND_US);
     client_settle(sender);
     for (unsigned i = 0; i < MANY; i++)
         client_socket_close(stalled[i]);

@@ -72,7 +72,7 @@ static void test_reads_again(void **state)
     uint32_t received = read_all(receiver, sender);
     /* Nothing is behind the last packet. */
     client_settle(receiver);
-    pair_stop(pair, "a stalled receiver");
+    pair_stop(pair, "a stalled receiver", A_SECOND_US);
     client_socket_close(sender);
     client_socket_close(receiver);
     process_stop(relay);
@@ -151,7 +151,7 @@ static void test_write_timeout(void **state)
     assert_true(end - begin >= 1000000);
     assert_true(end - sent < 1000000 + A_SECOND_US);
     (void)client_expect(sender, CLIENT_MESSAGE_PEER_GONE);
-    pair_stop(pair, "a receiver that timed out");
+    pair_stop(pair, "a receiver that timed out", A_SECOND_US);
     assert_true(embedded_drops(&relay, HYPERDERP_DROP_WRITE_ERROR) > 0);
 
     /* Its stream is cut, but only at its end. */

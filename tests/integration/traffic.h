@@ -42,7 +42,7 @@ struct pair;
 struct pair *pair_start(const char *address, unsigned rate, size_t len);
 
 /* Ends it, prints what it saw, and fails unless every packet has arrived, whole, in order, and
- * within a second (A_SECOND_US). */
-void pair_stop(struct pair *pair, const char *beside_what);
+ * within that time of being sent. */
+void pair_stop(struct pair *pair, const char *beside_what, int64_t within_us);
 
 #endif
