@@ -80,16 +80,20 @@ static void refuse(struct worker *worker, int fd)
     close(fd);
 }
 
+/* Makes a connection of a socket that has been placed on this worker. */
+static void take_in(struct worker *worker, int fd)
+{
+    if (worker->phase < RELAY_DRAINING && conn_adopt(worker, fd))
+        return;
+    atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
+    refuse(worker, fd);
+}
+
 static void adopt(struct worker *worker, struct message *message)
 {
     struct adoption *adoption = (struct adoption *)message;
 
-    if (worker->phase >= RELAY_DRAINING) {
-        atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
-        refuse(worker, adoption->fd);
-    } else {
-        conn_adopt(worker, adoption->fd);
-    }
+    take_in(worker, adoption->fd);
     free(adoption);
 }
 
@@ -99,7 +103,7 @@ static void place(struct worker *worker, int fd)
 
     if (chosen == worker) {
         atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
-        conn_adopt(worker, fd);
+        take_in(worker, fd);
         return;
     }
     struct adoption *adoption = calloc(1, sizeof(*adoption));

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "relay/forward.h"
 #include "relay/frames.h"
@@ -82,19 +81,15 @@ static void log_conn(const struct conn *conn, const char *what)
 
 static void deadline_passed(struct timer *timer);
 
-void conn_adopt(struct worker *worker, int fd)
+bool conn_adopt(struct worker *worker, int fd)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
     struct sink *sink = conn ? sink_new(worker, fd) : NULL;
 
     if (!sink || slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
-        counters_add(worker->counters, COUNTER_slab_exhausts, 1);
-        atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
         sink_unref(sink);
         free(conn);
-        close(fd);
-        return;
+        return false;
     }
     conn->worker = worker;
     conn->sink = sink;
@@ -104,6 +99,7 @@ void conn_adopt(struct worker *worker, int fd)
     timer_set(&worker->timers, &conn->deadline, worker->now + worker->relay->handshake_timeout_ns);
     counters_add(worker->counters, COUNTER_connections, 1);
     conn_arm(conn);
+    return true;
 }
 
 static io_token recv_token(const struct conn *conn)
@@ -128,12 +124,11 @@ void conn_arm(struct conn *conn)
 {
     unsigned flags = conn->drained ? IO_RECV_DRAINED : 0;
 
-    if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING)
-        flags |= IO_RECV_STREAM;
-
     if (conn->receiving || conn->starved || conn->state == CONN_ADMISSION ||
         conn->state == CONN_CLOSED)
         return;
+    if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING)
+        flags |= IO_RECV_STREAM;
     if (io_recv(conn->worker->loop, conn->sink->fd, recv_token(conn), flags) == 0)
         conn->receiving = true;
     else
@@ -145,6 +140,15 @@ static void bury(struct conn *conn)
 {
     conn->next = conn->worker->dead;
     conn->worker->dead = conn;
+}
+
+void conn_feed(struct conn *conn)
+{
+    conn->starved = false;
+    if (conn->state == CONN_CLOSED && !conn->receiving)
+        bury(conn);
+    else
+        conn_arm(conn);
 }
 
 void conn_free(struct conn *conn)

@@ -83,8 +83,8 @@ struct conn {
     int64_t gone_counted;
 };
 
-/* Takes a new socket in. On failure the socket is closed. */
-void conn_adopt(struct worker *worker, int fd);
+/* Takes a new socket in. False when memory is out: then the socket is still the caller's. */
+bool conn_adopt(struct worker *worker, int fd);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);
@@ -112,6 +112,9 @@ void conn_arm(struct conn *conn);
 
 /* A frame has begun to come in: its rest is waited for, but not for ever. */
 void conn_expect_rest(struct conn *conn);
+
+/* It need not starve any longer: reads on, or is freed if it was closed meanwhile. */
+void conn_feed(struct conn *conn);
 
 /* Queues a frame of the relay's own. Without memory it is dropped and counted. Returns false
  * then. */

@@ -151,13 +151,7 @@ static void feed_starved(struct worker *worker)
     for (; chunks > 0 && worker->starved_head; chunks--) {
         struct conn *conn = worker->starved_head;
         worker->starved_head = conn->next;
-        conn->starved = false;
-        if (conn->state == CONN_CLOSED && !conn->receiving) {
-            conn->next = worker->dead;
-            worker->dead = conn;
-        } else {
-            conn_arm(conn);
-        }
+        conn_feed(conn);
     }
 }
 
