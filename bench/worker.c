@@ -16,7 +16,9 @@
 #include "payload.h"
 
 #define MAX_EVENTS         64
-#define MAX_DUE_BURSTS     64                  /* before the sockets are looked at again */
+/* Bursts that are sent between two reads. More, and a loader that is late sends ever more and reads
+ * ever less: its receivers are then the slow ones, and the relay is blamed for what it drops. */
+#define MAX_DUE_BURSTS     4
 #define MAX_BURSTS_AT_ONCE 16                  /* of one peer */
 #define LONGEST_WAIT       (50ull * NS_PER_MS) /* so that an early end is noticed */
 /* A packet that was due in the warm-up is measured only when it is sent so much later: then the

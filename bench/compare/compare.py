@@ -12,6 +12,7 @@ import sys
 import time
 
 from figures import (Search, holds, loader_was_the_limit, microseconds, shares)
+from network import enter_own_network
 from plots import draw
 from relays import (Derper, HyperDerp, RelayError, build_derper, machine, raise_file_limit,
                     run_loader)
@@ -209,14 +210,14 @@ class Comparison:
                 measure(competitor)
 
 
-def header(host, relays, arguments, comparison):
+def header(host, network, relays, arguments, comparison):
     """What has to be known of the figures, in lines."""
     virtual = ", virtual machine" if host["hypervisor"] else ""
     return [
         f"{host['date']}, {arguments.repetitions} repetition(s)"
         f"{', quick: short runs, coarse figures' if arguments.quick else ''}",
         f"{host['cpu']}, {host['cores']} cores{virtual}, {host['memory_gib']} GiB, Linux "
-        f"{host['kernel']}, TCP {host['congestion_control']}",
+        f"{host['kernel']}, TCP {host['congestion_control']} on {network}",
         *(relay.describe() for relay in relays),
         f"relay on core {comparison.relay_core}, loader on core {comparison.loader_core}; with two "
         "workers relay and loader share both",
@@ -316,16 +317,17 @@ def compare(arguments):
     os.makedirs(folder, exist_ok=True)
     if arguments.docs:
         read_page(arguments.docs)  # rather than find out after half an hour
-    host = machine()
     raise_file_limit()
     relay_core, loader_core = choose_cores(arguments)
     program, version, built_with = build_derper(folder, lambda text: print(text, file=sys.stderr))
+    network = enter_own_network()  # after building, which may need the internet
+    host = machine()
     relays = [Derper(program, version, built_with, folder),
               HyperDerp(os.path.join(arguments.build, OURS), arguments.engine)]
     assert [relay.name for relay in relays] == [THEIRS, OURS]
     comparison = Comparison(relays, os.path.join(arguments.build, "hyper-derp-bench"), relay_core,
                             loader_core, Pace(arguments.quick))
-    head = header(host, relays, arguments, comparison) + noise(host)
+    head = header(host, network, relays, arguments, comparison) + noise(host)
     print("\n".join(head), file=sys.stderr)
     for number in range(arguments.repetitions):
         comparison.repeat(number)
