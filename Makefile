@@ -54,6 +54,7 @@ LIB_SRCS := $(sort $(wildcard lib/*.c lib/*/*.c))
 DAEMON_SRCS := $(sort $(wildcard daemon/*.c))
 BENCH_SRCS := $(sort $(wildcard bench/*.c))
 UNIT_SRCS := $(sort $(wildcard tests/unit/*.c))
+DAEMON_TEST_SRCS := $(sort $(wildcard tests/daemon/*.c))
 INTEGRATION_SRCS := $(sort $(wildcard tests/integration/*.c))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 MANPAGES := $(sort $(wildcard man/*.[1-8]))
@@ -67,6 +68,9 @@ DAEMON_OBJS := $(DAEMON_SRCS:%.c=$(OBJ)/%.o)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(OBJ)/%.o)
 # Files named test_*.c are programs; the other files beside them are linked into each of those.
 UNIT_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(UNIT_SRCS)))
+# The daemon's unit tests see all of it but its main().
+DAEMON_TEST_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/daemon/test_%,$(DAEMON_TEST_SRCS))) \
+	$(filter-out $(OBJ)/daemon/main.o,$(DAEMON_OBJS))
 INTEGRATION_SHARED := $(patsubst %.c,$(OBJ)/%.o,\
 	$(filter-out tests/integration/test_%,$(INTEGRATION_SRCS)))
 
@@ -76,18 +80,22 @@ DAEMON := $(BUILD)/hyper-derp
 BENCH := $(BUILD)/hyper-derp-bench
 PC := $(BUILD)/libhyperderp.pc
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRCS)))
+DAEMON_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/daemon/test_%,$(DAEMON_TEST_SRCS)))
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%,$(INTEGRATION_SRCS)))
 # INTEGRATION=test_flood runs this one alone.
 INTEGRATION ?= $(notdir $(INTEGRATION_TESTS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
-TESTS := $(UNIT_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
+TESTS := $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
 
 # ---- Flags -------------------------------------------------------------------------------------
 
 # What the library needs, as pkg-config modules; the .pc file names the same ones.
 MODULES := liburing libsodium jansson
-MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13'
+# What the daemon needs besides.
+DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson
+MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'yaml-0.1 >= 0.2.5' \
+	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250'
 
 # Targets that compile nothing work on a machine where nothing is installed yet.
 ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
@@ -98,6 +106,8 @@ $(error pkg-config does not find $(MODULES_MISSING)run ./bootstrap to install wh
 endif
 MODULE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(MODULES))
 MODULE_LIBS := $(shell $(PKG_CONFIG) --libs $(MODULES))
+DAEMON_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_MODULES))
+DAEMON_LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_MODULES))
 CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --silence-errors --cflags cmocka)
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --silence-errors --libs cmocka || echo -lcmocka)
 CC_VERSION := $(shell $(CC) -dumpfullversion -dumpversion 2>/dev/null)
@@ -128,7 +138,8 @@ LIBS = $(MODULE_LIBS) $(LDLIBS)
 
 # The daemon sees the public headers alone.
 $(OBJ)/lib/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIC
-$(OBJ)/daemon/%.o: OBJ_FLAGS = -Iinclude -fPIE
+$(OBJ)/daemon/%.o: OBJ_FLAGS = -Iinclude $(DAEMON_CFLAGS) -fPIE
+$(OBJ)/tests/daemon/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) $(CMOCKA_CFLAGS) -fPIE
 $(OBJ)/bench/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIE
 $(OBJ)/tests/%.o: OBJ_FLAGS = -Iinclude -Ilib $(CMOCKA_CFLAGS) -fPIE
 
@@ -148,7 +159,8 @@ all: $(DAEMON) $(BENCH) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build everything,
 # Two stamps, rewritten only when their contents change. `flags` makes every object anew when a
 # flag, the compiler or its version is another; `sources` links anew when a file came or went.
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
-SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(UNIT_SRCS) $(INTEGRATION_SRCS)
+SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(UNIT_SRCS) $(DAEMON_TEST_SRCS) \
+	$(INTEGRATION_SRCS)
 PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES)
 
 define stamp
@@ -204,13 +216,17 @@ $(Q)$(CC) -pie $(HD_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(LIBS)
 endef
 
 $(DAEMON): $(DAEMON_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
-	$(call link)
+	$(call link,$(DAEMON_LIBS))
 
 $(BENCH): $(BENCH_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link)
 
 $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_SHARED) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link,$(CMOCKA_LIBS))
+
+$(BUILD)/tests/daemon/%: $(OBJ)/tests/daemon/%.o $(DAEMON_TEST_SHARED) $(ARCHIVE) $(BUILD)/flags \
+		$(BUILD)/sources
+	$(call link,$(CMOCKA_LIBS) $(DAEMON_LIBS))
 
 $(BUILD)/tests/integration/%: $(OBJ)/tests/integration/%.o $(INTEGRATION_SHARED) $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources
@@ -264,7 +280,7 @@ STYLE_CHECKS := tests/check/format.sh tests/check/includes.sh tests/check/words.
 # Each program is given as NAME:COMMAND.
 run_style = $(RUNNER) --timeout 120 run style $(foreach c,$(STYLE_CHECKS),'$(basename $(notdir $c)):$c')
 run_unit = $(RUNNER) --timeout 120 --parallel run unit \
-	$(foreach t,$(UNIT_TESTS),'$(notdir $t):$t') $(foreach f,$(FUZZ_NAMES),\
+	$(foreach t,$(UNIT_TESTS) $(DAEMON_TESTS),'$(notdir $t):$t') $(foreach f,$(FUZZ_NAMES),\
 	'replay_$f:$(BUILD)/tests/fuzz/replay_$f tests/fuzz/corpus/$f') \
 	compare:bench/compare/check.sh
 run_integration = $(RUNNER) --timeout 600 run integration \
@@ -288,7 +304,7 @@ check: all $(INSTALLED) ## build, then run all tests
 check-style: $(SHARED) ## formatting, direction of includes, exported symbols
 	$(call run_suites,style)
 
-check-unit: $(UNIT_TESTS) $(REPLAYS) ## unit tests, and the fuzzers' corpora replayed
+check-unit: $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) ## unit tests, and the fuzzers' corpora replayed
 	$(call run_suites,unit)
 
 check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start the daemon
@@ -346,5 +362,5 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d)
--include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(INTEGRATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
+-include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
 -include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)

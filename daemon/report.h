@@ -3,7 +3,7 @@
 #ifndef DAEMON_REPORT_H
 #define DAEMON_REPORT_H
 
-#include <hyperderp/relay.h>
+#include <hyperderp/counters.h>
 
 /* Logs all counters as name=value, a few lines. */
 void report_counters(const hyperderp_relay *relay);

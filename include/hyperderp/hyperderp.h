@@ -6,6 +6,7 @@
 #ifndef HYPERDERP_H
 #define HYPERDERP_H
 
+#include <hyperderp/counters.h>
 #include <hyperderp/key.h>
 #include <hyperderp/relay.h>
 #include <hyperderp/version.h>

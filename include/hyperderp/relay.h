@@ -123,9 +123,40 @@ typedef struct hyperderp_relay_options {
      */
     void (*log)(void *user, hyperderp_log_level level, const char *line);
 
-    /** Lines above this level are not made at all; HYPERDERP_LOG_INFO by default. */
+    /** Lines above this level are not made at all; HYPERDERP_LOG_INFO by default. See
+     * hyperderp_relay_set_log_level(). */
     hyperderp_log_level log_level;
+
+    /**
+     * Keeps each worker that hyperderp_relay_start() starts on one core: worker n on the nth of
+     * `pin_cores`, over again when there are fewer, or, with pin_core_count 0, on the nth of the
+     * cores that the process may use. The array is copied.
+     */
+    bool pin_workers;
+    const unsigned *pin_cores;
+    unsigned pin_core_count;
+
+    /** With io_uring, a kernel thread for each worker polls for its requests (IORING_SETUP_SQPOLL):
+     * it saves system calls and takes a core. Other engines ignore it. */
+    bool sqpoll;
+
+    /** Bytes of each accepted socket's kernel buffers, each way (SO_SNDBUF, SO_RCVBUF), at most
+     * 1 GiB; 0: as the kernel sizes them. */
+    unsigned socket_buffer;
 } hyperderp_relay_options;
+
+/** What may be changed while the relay runs: the fields of hyperderp_relay_options with the same
+ * names, 0 again meaning the default. Set `size` before the call. */
+typedef struct hyperderp_limits {
+    size_t size; /**< bytes of this struct in the header you compiled with */
+    unsigned max_connections;
+    unsigned queue_frames;
+    size_t queue_bytes;
+    size_t memory_bytes;
+    unsigned handshake_timeout_ms;
+    unsigned keepalive_ms;
+    unsigned write_timeout_ms;
+} hyperderp_limits;
 
 /** Settings of a listener. Set up by hyperderp_listener_options_init(). */
 typedef struct hyperderp_listener_options {
@@ -148,73 +179,6 @@ typedef struct hyperderp_listener_options {
 
     int backlog; /**< connections the kernel holds until they are accepted, 0: 4096 */
 } hyperderp_listener_options;
-
-/** Why a packet was not delivered. */
-typedef enum hyperderp_drop_reason {
-    HYPERDERP_DROP_UNKNOWN_PEER = 0, /**< no peer of that key is connected */
-    HYPERDERP_DROP_QUEUE_FULL = 1,   /**< the destination is slow: the oldest waiting packet went */
-    HYPERDERP_DROP_GONE = 2,         /**< the destination left while the packet waited */
-    HYPERDERP_DROP_WRITE_ERROR = 3,  /**< the destination's connection broke or timed out */
-    HYPERDERP_DROP_MEMORY = 4        /**< memory_bytes is used up, or the system has no memory */
-} hyperderp_drop_reason;
-/** Number of drop reasons in this header. */
-#define HYPERDERP_DROP_REASONS 5
-
-/** What kind of packet it was. */
-typedef enum hyperderp_packet_kind {
-    HYPERDERP_PACKET_DATA = 0, /**< anything that is not disco */
-    HYPERDERP_PACKET_DISCO = 1 /**< path discovery */
-} hyperderp_packet_kind;
-/** Number of packet kinds in this header. */
-#define HYPERDERP_PACKET_KINDS 2
-
-/**
- * Counters since the relay was made, and a few gauges of this moment. Every figure is read without
- * stopping a worker: figures of one call may be some packets apart from each other while traffic
- * flows, and are exact at rest. Then packets_received = packets_delivered + the sum of drops.
- */
-typedef struct hyperderp_counters {
-    size_t size; /**< bytes of this struct in your header; set it before the call */
-
-    uint64_t recv_bytes;        /**< bytes read from clients */
-    uint64_t send_bytes;        /**< bytes the kernel took for clients */
-    uint64_t packets_received;  /**< whole SendPacket frames */
-    uint64_t packets_delivered; /**< packets the kernel took whole for their destination */
-    uint64_t drops[HYPERDERP_DROP_REASONS]
-                  [HYPERDERP_PACKET_KINDS]; /**< packets, by reason and kind */
-    uint64_t xfer_drops;   /**< drops whose sender is on another worker than the destination */
-    uint64_t send_drops;   /**< all other drops but unknown_peer */
-    uint64_t send_errors;  /**< connections that broke or timed out while being written */
-    uint64_t recv_enobufs; /**< reads that had to wait for a free receive chunk */
-    /** connections refused as connections or their memory were used up, or as a drain had begun */
-    uint64_t slab_exhausts;
-    uint64_t frame_pool_hits;   /**< waiting frames that found a buffer in the pool */
-    uint64_t frame_pool_misses; /**< waiting frames whose buffer was allocated anew */
-    uint64_t accepts;           /**< connections accepted */
-    uint64_t accept_errors;     /**< accept calls that failed (out of file descriptors, for one) */
-    uint64_t handshakes_ok;     /**< clients that joined */
-    uint64_t handshakes_denied; /**< clients that admit() denied */
-    uint64_t handshakes_failed; /**< connections that broke the protocol before joining */
-    uint64_t handshakes_timed_out; /**< connections closed at the handshake's deadline */
-    uint64_t http_requests;    /**< requests answered by a page or an error instead of an upgrade */
-    uint64_t protocol_errors;  /**< joined clients closed for a frame that breaks the rules */
-    uint64_t unknown_frames;   /**< frames skipped, as this version does not handle their type */
-    uint64_t pings;            /**< Ping frames received */
-    uint64_t pongs;            /**< Pong frames queued */
-    uint64_t keepalives;       /**< KeepAlive frames queued */
-    uint64_t peer_gone_frames; /**< PeerGone frames queued */
-    uint64_t control_drops;    /**< frames of the relay's own that found their queue full */
-    uint64_t duplicate_connections; /**< connections that found their key connected already */
-    uint64_t stale_completions;     /**< completions of the kernel for a connection already gone */
-    uint64_t loop_turns;            /**< turns of all workers' loops */
-
-    uint64_t connections;  /**< gauge: open connections, in whatever state */
-    uint64_t peers_active; /**< gauge: keys with at least one connection */
-    uint64_t
-        home_clients; /**< gauge: connections that named this relay their home (NotePreferred) */
-    uint64_t queued_bytes; /**< gauge: bytes of frames that wait or are only half received */
-    uint64_t workers;      /**< gauge: workers */
-} hyperderp_counters;
 
 /**
  * Fills options with the defaults. Call it through the macro hyperderp_relay_options_init().
@@ -326,23 +290,29 @@ HYPERDERP_API void hyperderp_relay_free(hyperderp_relay *relay);
 HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
                                               hyperderp_verdict verdict);
 
+/**
+ * Changes the limits. They hold for what happens from now on: connections and packets that are there
+ * already stay, a deadline that runs is kept.
+ *
+ * @return 0; -EINVAL for a value out of range: then nothing is changed.
+ */
+HYPERDERP_API int hyperderp_relay_set_limits(hyperderp_relay *relay,
+                                             const hyperderp_limits *limits);
+
+/** Changes the level of the log. A value out of range is ignored. */
+HYPERDERP_API void hyperderp_relay_set_log_level(hyperderp_relay *relay, hyperderp_log_level level);
+
+/**
+ * Wakes every worker for a turn of its loop. One whose loop_turns (hyperderp_relay_worker()) has
+ * not grown some time later is stuck: a watchdog's question. Costs each worker a few microseconds.
+ */
+HYPERDERP_API void hyperderp_relay_wake(hyperderp_relay *relay);
+
 /** Tells the relay's public key, by which clients know it. */
 HYPERDERP_API void hyperderp_relay_public_key(const hyperderp_relay *relay, hyperderp_key *out);
 
 /** Tells the engine in use: HYPERDERP_ENGINE_IO_URING or HYPERDERP_ENGINE_EPOLL, never AUTO. */
 HYPERDERP_API hyperderp_engine hyperderp_relay_engine(const hyperderp_relay *relay);
-
-/**
- * Reads the counters. Costs some hundred loads and holds up nobody.
- *
- * @param relay  the relay.
- * @param out    its `size` is set by the caller; receives as much of the struct as that allows.
- */
-HYPERDERP_API void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *out);
-
-/** Names a drop reason, "queue_full" for example; "unknown" for a value out of range. Static
- * text. */
-HYPERDERP_API const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason);
 
 /** Names an engine, "io_uring" for example; "unknown" for a value out of range. Static text. */
 HYPERDERP_API const char *hyperderp_engine_name(hyperderp_engine engine);

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include <hyperderp/relay.h>
+#include <hyperderp/counters.h>
 
 /* Each is a field of hyperderp_counters, which says what it means. */
 #define COUNTERS(X)                                                                                \

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* YAML 1.1 through libyaml: the part of it that says the same as TOML. Aliases, tags, several
+ * documents and keys that are not strings are refused; plain scalars are typed as in the YAML 1.2
+ * core schema (true/false, integers, floats, else strings; no yes/no/on/off, and null is refused). */
+#ifndef DAEMON_YAML_H
+#define DAEMON_YAML_H
+
+#include "document.h"
+#include "problems.h"
+
+/* Reads a file's bytes into the document's root. After a fault it goes on at the next line, so that
+ * several are told at once. 0; -EINVAL with problems added (the document is then of no use);
+ * -ENOMEM. `file` names the file in problems. */
+int yaml_read(struct document *document, const char *bytes, size_t len, const char *file,
+              struct problems *problems);
+
+#endif

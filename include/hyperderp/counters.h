@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file counters.h
+ * What a relay tells of itself: counters, its workers, its peers. Every function may be called by
+ * any thread while the relay exists, also before its start and after its end, and stops no worker.
+ */
+#ifndef HYPERDERP_COUNTERS_H
+#define HYPERDERP_COUNTERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <hyperderp/key.h>
+#include <hyperderp/relay.h>
+#include <hyperderp/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Why a packet was not delivered. */
+typedef enum hyperderp_drop_reason {
+    HYPERDERP_DROP_UNKNOWN_PEER = 0, /**< no peer of that key is connected */
+    HYPERDERP_DROP_QUEUE_FULL = 1,   /**< the destination is slow: the oldest waiting packet went */
+    HYPERDERP_DROP_GONE = 2,         /**< the destination left while the packet waited */
+    HYPERDERP_DROP_WRITE_ERROR = 3,  /**< the destination's connection broke or timed out */
+    HYPERDERP_DROP_MEMORY = 4        /**< memory_bytes is used up, or the system has no memory */
+} hyperderp_drop_reason;
+/** Number of drop reasons in this header. */
+#define HYPERDERP_DROP_REASONS 5
+
+/** What kind of packet it was. */
+typedef enum hyperderp_packet_kind {
+    HYPERDERP_PACKET_DATA = 0, /**< anything that is not disco */
+    HYPERDERP_PACKET_DISCO = 1 /**< path discovery */
+} hyperderp_packet_kind;
+/** Number of packet kinds in this header. */
+#define HYPERDERP_PACKET_KINDS 2
+
+/** How far a connection is. */
+typedef enum hyperderp_connection_state {
+    HYPERDERP_CONNECTION_HTTP = 0,      /**< its request is read */
+    HYPERDERP_CONNECTION_HELLO = 1,     /**< its ClientInfo is waited for */
+    HYPERDERP_CONNECTION_ADMISSION = 2, /**< admit() has not answered yet */
+    HYPERDERP_CONNECTION_OPEN = 3,      /**< a client that has joined */
+    HYPERDERP_CONNECTION_CLOSING = 4    /**< the last bytes are sent to it */
+} hyperderp_connection_state;
+/** Number of connection states in this header. */
+#define HYPERDERP_CONNECTION_STATES 5
+
+/** Why a connection was closed as soon as it had been accepted. */
+typedef enum hyperderp_refusal {
+    HYPERDERP_REFUSED_MAX_CONNECTIONS = 0, /**< there are max_connections already */
+    HYPERDERP_REFUSED_MEMORY = 1,          /**< the system has no memory */
+    HYPERDERP_REFUSED_DRAINING = 2         /**< a drain had begun */
+} hyperderp_refusal;
+/** Number of reasons to refuse a connection in this header. */
+#define HYPERDERP_REFUSALS 3
+
+/**
+ * Counters since the relay was made, and a few gauges of this moment. Every figure is read without
+ * stopping a worker: figures of one call may be some packets apart from each other while traffic
+ * flows, and are exact at rest. Then packets_received = packets_delivered + the sum of drops.
+ */
+typedef struct hyperderp_counters {
+    size_t size; /**< bytes of this struct in your header; set it before the call */
+
+    uint64_t recv_bytes;        /**< bytes read from clients */
+    uint64_t send_bytes;        /**< bytes the kernel took for clients */
+    uint64_t packets_received;  /**< whole SendPacket frames */
+    uint64_t packets_delivered; /**< packets the kernel took whole for their destination */
+    uint64_t drops[HYPERDERP_DROP_REASONS]
+                  [HYPERDERP_PACKET_KINDS]; /**< packets, by reason and kind */
+    uint64_t xfer_drops;   /**< drops whose sender is on another worker than the destination */
+    uint64_t send_drops;   /**< all other drops but unknown_peer */
+    uint64_t send_errors;  /**< connections that broke or timed out while being written */
+    uint64_t recv_enobufs; /**< reads that had to wait for a free receive chunk */
+    /** connections refused as connections or their memory were used up, or as a drain had begun */
+    uint64_t slab_exhausts;
+    uint64_t frame_pool_hits;   /**< waiting frames that found a buffer in the pool */
+    uint64_t frame_pool_misses; /**< waiting frames whose buffer was allocated anew */
+    uint64_t accepts;           /**< connections accepted */
+    uint64_t accept_errors;     /**< accept calls that failed (out of file descriptors, for one) */
+    uint64_t handshakes_ok;     /**< clients that joined */
+    uint64_t handshakes_denied; /**< clients that admit() denied */
+    uint64_t handshakes_failed; /**< connections that broke the protocol before joining */
+    uint64_t handshakes_timed_out; /**< connections closed at the handshake's deadline */
+    uint64_t http_requests;    /**< requests answered by a page or an error instead of an upgrade */
+    uint64_t protocol_errors;  /**< joined clients closed for a frame that breaks the rules */
+    uint64_t unknown_frames;   /**< frames skipped, as this version does not handle their type */
+    uint64_t pings;            /**< Ping frames received */
+    uint64_t pongs;            /**< Pong frames queued */
+    uint64_t keepalives;       /**< KeepAlive frames queued */
+    uint64_t peer_gone_frames; /**< PeerGone frames queued */
+    uint64_t control_drops;    /**< frames of the relay's own that found their queue full */
+    uint64_t duplicate_connections; /**< connections that found their key connected already */
+    uint64_t stale_completions;     /**< completions of the kernel for a connection already gone */
+    uint64_t loop_turns;            /**< turns of all workers' loops */
+
+    uint64_t connections;  /**< gauge: open connections, in whatever state */
+    uint64_t peers_active; /**< gauge: keys with at least one connection */
+    uint64_t
+        home_clients; /**< gauge: connections that named this relay their home (NotePreferred) */
+    uint64_t queued_bytes; /**< gauge: bytes of frames that wait or are only half received */
+    uint64_t workers;      /**< gauge: workers */
+
+    /** gauge: connections by state; the sum is `connections` but for those that wait to be freed */
+    uint64_t connections_by_state[HYPERDERP_CONNECTION_STATES];
+    uint64_t refused[HYPERDERP_REFUSALS]; /**< connections, by reason; the sum is slab_exhausts */
+} hyperderp_counters;
+
+/** Figures of one worker, since it started. */
+typedef struct hyperderp_worker_info {
+    size_t size;                /**< bytes of this struct in your header; set it before the call */
+    uint64_t connections;       /**< gauge: those that it owns */
+    uint64_t loop_turns;        /**< turns of its loop */
+    uint64_t loop_events;       /**< completions that it handled */
+    uint64_t cpu_ns;            /**< CPU time of its thread; 0 when it does not run */
+    uint64_t recv_bytes;        /**< as in hyperderp_counters, and so are the next three */
+    uint64_t send_bytes;
+    uint64_t packets_received;
+    uint64_t packets_delivered; /**< by this worker: sent out, whoever owns the receiver */
+    uint64_t drops;             /**< packets, of all reasons and kinds */
+    uint64_t recv_enobufs;      /**< reads that had to wait for a free receive chunk */
+    uint64_t free_chunks;       /**< gauge: receive chunks that nobody uses */
+} hyperderp_worker_info;
+
+/** What is known of one connected client. */
+typedef struct hyperderp_peer_info {
+    hyperderp_key key;          /**< its node key */
+    char address[64];           /**< as in hyperderp_client_info; "" when it has gone meanwhile */
+    char app_name[32];          /**< what it calls itself, "" when it does not; cut where longer */
+    unsigned worker;            /**< the worker that owns its connection */
+    bool active;                /**< packets for its key go to this connection */
+    bool home;                  /**< it named this relay its home */
+    uint64_t connected_ms;      /**< since it joined, in milliseconds */
+    uint64_t packets_received;  /**< that it sent to others */
+    uint64_t bytes_received;    /**< bytes of those packets' contents */
+    uint64_t packets_delivered; /**< that the kernel took whole for it */
+    uint64_t bytes_delivered;   /**< bytes of those packets' contents */
+    uint64_t drops;             /**< packets for it that were dropped */
+    uint64_t queued_frames;     /**< frames that wait for it */
+    uint64_t queued_bytes;      /**< bytes of those */
+} hyperderp_peer_info;
+
+/**
+ * Reads the counters. Costs some hundred loads and holds up nobody.
+ *
+ * @param relay  the relay.
+ * @param out    its `size` is set by the caller; receives as much of the struct as that allows.
+ */
+HYPERDERP_API void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *out);
+
+/** Names a drop reason, "queue_full" for example; "unknown" for a value out of range. Static
+ * text. */
+HYPERDERP_API const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason);
+
+/** Names a connection state, "admission" for example; "unknown" for a value out of range. Static
+ * text. */
+HYPERDERP_API const char *hyperderp_connection_state_name(hyperderp_connection_state state);
+
+/** Names a reason to refuse a connection, "max_connections" for example; "unknown" for a value out
+ * of range. Static text. */
+HYPERDERP_API const char *hyperderp_refusal_name(hyperderp_refusal reason);
+
+/**
+ * Reads the figures of one worker.
+ *
+ * @param relay   the relay.
+ * @param worker  its number, from 0 to hyperderp_counters.workers - 1.
+ * @param out     its `size` is set by the caller; receives as much of the struct as that allows.
+ * @return 0, or -EINVAL for a number that is not a worker's.
+ */
+HYPERDERP_API int hyperderp_relay_worker(const hyperderp_relay *relay, unsigned worker,
+                                         hyperderp_worker_info *out);
+
+/**
+ * Lists the connected clients, in no order. A part of the table of keys is locked at a time, for
+ * some microseconds: workers that look up a key of that part wait so long. Call it through the
+ * macro hyperderp_relay_peers().
+ *
+ * @param relay  the relay.
+ * @param out    receives an array of *count entries for hyperderp_peers_free(); NULL for none.
+ * @param count  receives their number.
+ * @param size   bytes of an entry as the caller was compiled.
+ * @return 0, -EINVAL for NULL or a size of 0, or -ENOMEM.
+ */
+HYPERDERP_API int hyperderp_relay_peers_sized(const hyperderp_relay *relay,
+                                              hyperderp_peer_info **out, size_t *count,
+                                              size_t size);
+/** Lists the connected clients. */
+#define hyperderp_relay_peers(relay, out, count)                                                   \
+    hyperderp_relay_peers_sized((relay), (out), (count), sizeof(hyperderp_peer_info))
+
+/** Frees what hyperderp_relay_peers() made. NULL is allowed. */
+HYPERDERP_API void hyperderp_peers_free(hyperderp_peer_info *peers);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
