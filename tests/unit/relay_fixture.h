@@ -3,7 +3,7 @@
 #ifndef TESTS_UNIT_RELAY_FIXTURE_H
 #define TESTS_UNIT_RELAY_FIXTURE_H
 
-#include <hyperderp/relay.h>
+#include <hyperderp/counters.h>
 
 #include "client/client_socket.h"
 
