@@ -15,7 +15,7 @@
 #include "clock.h"
 #include "payload.h"
 
-#define MAX_EVENTS         64
+#define MAX_EVENTS 64
 /* Bursts that are sent between two reads. More, and a loader that is late sends ever more and reads
  * ever less: its receivers are then the slow ones, and the relay is blamed for what it drops. */
 #define MAX_DUE_BURSTS     4

@@ -14,7 +14,7 @@
 #define PROBLEMS_MAX 50
 
 struct problem {
-    char *file; /* NULL: not from a file but from the command line */
+    char *file;                  /* NULL: not from a file but from the command line */
     struct document_place place; /* line 0: the file as a whole */
     char *text;
 };

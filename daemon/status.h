@@ -20,8 +20,8 @@ struct status {
 
     /* atomic_load_explicit(..., memory_order_relaxed) */
     atomic_bool draining;
-    atomic_uint stuck_workers;            /* that made no turn when asked to for too long */
-    _Atomic uint64_t config_reloads;      /* tried */
+    atomic_uint stuck_workers;       /* that made no turn when asked to for too long */
+    _Atomic uint64_t config_reloads; /* tried */
     _Atomic uint64_t config_reload_errors;
     _Atomic int64_t config_last_success; /* seconds since the epoch; the start counts */
 };

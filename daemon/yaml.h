@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* YAML 1.1 through libyaml: the part of it that says the same as TOML. Aliases, tags, several
  * documents and keys that are not strings are refused; plain scalars are typed as in the YAML 1.2
- * core schema (true/false, integers, floats, else strings; no yes/no/on/off, and null is refused). */
+ * core schema (true/false, integers, floats, else strings; no yes/no/on/off, and null is refused).
+ */
 #ifndef DAEMON_YAML_H
 #define DAEMON_YAML_H
 

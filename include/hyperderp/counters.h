@@ -112,12 +112,12 @@ typedef struct hyperderp_counters {
 
 /** Figures of one worker, since it started. */
 typedef struct hyperderp_worker_info {
-    size_t size;                /**< bytes of this struct in your header; set it before the call */
-    uint64_t connections;       /**< gauge: those that it owns */
-    uint64_t loop_turns;        /**< turns of its loop */
-    uint64_t loop_events;       /**< completions that it handled */
-    uint64_t cpu_ns;            /**< CPU time of its thread; 0 when it does not run */
-    uint64_t recv_bytes;        /**< as in hyperderp_counters, and so are the next three */
+    size_t size;          /**< bytes of this struct in your header; set it before the call */
+    uint64_t connections; /**< gauge: those that it owns */
+    uint64_t loop_turns;  /**< turns of its loop */
+    uint64_t loop_events; /**< completions that it handled */
+    uint64_t cpu_ns;      /**< CPU time of its thread; 0 when it does not run */
+    uint64_t recv_bytes;  /**< as in hyperderp_counters, and so are the next three */
     uint64_t send_bytes;
     uint64_t packets_received;
     uint64_t packets_delivered; /**< by this worker: sent out, whoever owns the receiver */

@@ -291,8 +291,8 @@ HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
                                               hyperderp_verdict verdict);
 
 /**
- * Changes the limits. They hold for what happens from now on: connections and packets that are there
- * already stay, a deadline that runs is kept.
+ * Changes the limits. They hold for what happens from now on: connections and packets that are
+ * there already stay, a deadline that runs is kept.
  *
  * @return 0; -EINVAL for a value out of range: then nothing is changed.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Placeholders of the integration branch, so that the daemon links: each goes with its real code. */
+/* Placeholders of the integration branch, so that the daemon links: each goes with its real code.
+ */
 #include <errno.h>
 
 #include <hyperderp/hyperderp.h>
