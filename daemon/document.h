@@ -34,6 +34,7 @@ enum document_kind {
 
 struct document_node {
     enum document_kind kind;
+    unsigned marks, section;     /* the reader's own notes */
     struct document_place place; /* of the value */
 
     /* Of an entry of a table: its key, which may hold any byte but is NUL-terminated besides. */
@@ -41,11 +42,13 @@ struct document_node {
     size_t key_len;
     struct document_place key_place;
 
+    const struct document_node *parent; /* NULL until it is appended */
+
     /* The next entry of the same table or element of the same array, in the file's order. */
     struct document_node *next;
 
     /* By kind. */
-    struct document_node *first; /* table, array */
+    struct document_node *first, *last; /* table, array */
     size_t count;                /* table, array */
     const char *text;            /* string, dates and times; NUL-terminated, may hold NULs */
     size_t text_len;
