@@ -99,6 +99,10 @@ int config_init(struct config *config);
 /* Frees what the configuration holds. One that was zeroed or freed before is allowed. */
 void config_free(struct config *config);
 
+/* Adds a listener with the defaults; NULL without memory. */
+struct config_listener *config_add_listener(struct config *config);
+void config_clear_listeners(struct config *config);
+
 /*
  * Reads a file, TOML or YAML by its ending (.toml, .yaml, .yml), over the defaults. Every fault
  * found is added to problems: then, and when the file cannot be read, -EINVAL. -ENOMEM. The config

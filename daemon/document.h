@@ -49,8 +49,8 @@ struct document_node {
 
     /* By kind. */
     struct document_node *first, *last; /* table, array */
-    size_t count;                /* table, array */
-    const char *text;            /* string, dates and times; NUL-terminated, may hold NULs */
+    size_t count;                       /* table, array */
+    const char *text;                   /* string, dates and times; NUL-terminated, may hold NULs */
     size_t text_len;
     int64_t integer;
     double real;

@@ -202,8 +202,9 @@ static bool read_header(struct toml_reader *reader, struct document_node **table
     if (!toml_read_key(reader, parts, &count))
         return false;
     if (toml_peek(reader, 0) != ']' || (element && toml_peek(reader, 1) != ']'))
-        return toml_fault(reader, toml_place(reader), "expected %s behind the table's name, found %s",
-                          element ? "]]" : "]", toml_show(reader, shown));
+        return toml_fault(reader, toml_place(reader),
+                          "expected %s behind the table's name, found %s", element ? "]]" : "]",
+                          toml_show(reader, shown));
     reader->at += element ? 2 : 1;
     struct document_node *opened = toml_open_table(reader, parts, count, element);
     if (opened)

@@ -154,9 +154,8 @@ static const char *take_date(const char *at)
 {
     unsigned year, month, day;
 
-    if (!(at = take_number(at, 4, &year)) || *at != '-' ||
-        !(at = take_number(at + 1, 2, &month)) || *at != '-' ||
-        !(at = take_number(at + 1, 2, &day)))
+    if (!(at = take_number(at, 4, &year)) || *at != '-' || !(at = take_number(at + 1, 2, &month)) ||
+        *at != '-' || !(at = take_number(at + 1, 2, &day)))
         return NULL;
     if (month < 1 || month > 12 || day < 1 || day > days_of(year, month))
         return NULL;
@@ -286,10 +285,11 @@ bool toml_read_scalar(struct toml_reader *reader, struct document_node **out)
     if (looks_like_moment(word)) {
         if (read_moment(word, &node->kind))
             return set_text(reader, node, word);
-        return toml_fault(reader, place,
-                          "%s is no date or time: expected the form 2026-01-31T23:59:59Z, or a part "
-                          "of it",
-                          word);
+        return toml_fault(
+            reader, place,
+            "%s is no date or time: expected the form 2026-01-31T23:59:59Z, or a part "
+            "of it",
+            word);
     }
     if (!read_number(word, node, &too_large))
         return toml_fault(reader, place,

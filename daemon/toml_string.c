@@ -203,8 +203,8 @@ bool toml_read_string(struct toml_reader *reader, bool lines, const char **out, 
     struct text text = {.bytes = malloc(longest(reader, quote, multi) + 1)};
     if (!text.bytes)
         return toml_out_of_memory(reader);
-    bool good = multi ? read_lines(reader, quote, &text, start)
-                      : read_line(reader, quote, &text, start);
+    bool good =
+        multi ? read_lines(reader, quote, &text, start) : read_line(reader, quote, &text, start);
     if (good) {
         *len = text.len;
         *out = document_copy(reader->document, text.bytes, text.len);

@@ -98,8 +98,9 @@ void toml_enter(struct toml_reader *reader, struct document_node *table, unsigne
     const struct toml_key *last = &parts[count - 1];
     struct document_node *before = find(reader, table, last);
     if (before) {
-        toml_fault(reader, last->place, "%.100s is set already, on line %u: each key may stand once",
-                   last->text, before->key_place.line);
+        toml_fault(reader, last->place,
+                   "%.100s is set already, on line %u: each key may stand once", last->text,
+                   before->key_place.line);
         return;
     }
     value->key = last->text;
@@ -142,7 +143,8 @@ static struct document_node *open_element(struct toml_reader *reader, struct doc
     }
     if (!array)
         return NULL;
-    struct document_node *element = document_node_new(reader->document, DOCUMENT_TABLE, part->place);
+    struct document_node *element =
+        document_node_new(reader->document, DOCUMENT_TABLE, part->place);
     if (!element || !document_append(reader->document, array, element)) {
         toml_out_of_memory(reader);
         return NULL;

@@ -34,7 +34,7 @@ struct io_loop {
 
 /* Each makes a loop of its engine, with ops, pool and whatever it needs set up, but not wake_fd's
  * registration, which attach does. */
-int io_uring_loop_new(struct io_loop **out, unsigned chunks);
+int io_uring_loop_new(struct io_loop **out, unsigned chunks, bool sqpoll);
 int io_epoll_loop_new(struct io_loop **out, unsigned chunks);
 
 /* Sets up and tears down the part that both engines share. */

@@ -46,9 +46,9 @@ void io_loop_woken(struct io_loop *loop)
     atomic_exchange_explicit(&loop->woken, false, memory_order_acq_rel);
 }
 
-int io_loop_new(struct io_loop **out, enum io_engine engine, unsigned chunks)
+int io_loop_new(struct io_loop **out, enum io_engine engine, unsigned chunks, bool sqpoll)
 {
-    return engine == IO_ENGINE_URING ? io_uring_loop_new(out, chunks)
+    return engine == IO_ENGINE_URING ? io_uring_loop_new(out, chunks, sqpoll)
                                      : io_epoll_loop_new(out, chunks);
 }
 

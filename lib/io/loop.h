@@ -68,9 +68,10 @@ struct io_event {
 
 struct io_loop;
 
-/* Makes a loop with chunks receive chunks, at most 32,768 (a power of two). 0, -ENOMEM, -EMFILE, or
+/* Makes a loop with chunks receive chunks, at most 32,768 (a power of two); sqpoll lets a thread of
+ * the kernel take io_uring's requests. 0, -ENOMEM, -EMFILE, or
  * -ENOSYS and the like when the kernel lacks or forbids what the engine needs. */
-int io_loop_new(struct io_loop **out, enum io_engine engine, unsigned chunks);
+int io_loop_new(struct io_loop **out, enum io_engine engine, unsigned chunks, bool sqpoll);
 void io_loop_free(struct io_loop *loop);
 
 /* Binds the loop to the calling thread. Once, before anything else but io_wake(). 0 or -errno. */

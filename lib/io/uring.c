@@ -17,6 +17,9 @@
 #define CQ_ENTRIES   8192
 #define BUFFER_GROUP 0
 
+/* How long the kernel's thread polls in vain before it sleeps, with sqpoll. */
+#define SQ_IDLE_MS 200
+
 #define TOKEN_WAKE    ((uint64_t)IO_OP_INTERNAL << 56 | 1)
 #define TOKEN_CANCEL  ((uint64_t)IO_OP_INTERNAL << 56 | 2)
 #define TOKEN_ACCEPTS ((uint64_t)IO_OP_INTERNAL << 56 | 3)
@@ -279,15 +282,30 @@ static const struct io_engine_ops uring_ops = {
     .poll = uring_poll,
 };
 
-int io_uring_loop_new(struct io_loop **out, unsigned chunks)
+/* With a thread of the kernel that polls for requests, completions cannot be deferred to us. */
+static struct io_uring_params ring_params(bool sqpoll)
+{
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .cq_entries = CQ_ENTRIES,
+    };
+
+    if (sqpoll) {
+        params.flags |= IORING_SETUP_SQPOLL;
+        params.sq_thread_idle = SQ_IDLE_MS;
+    } else {
+        params.flags |= IORING_SETUP_DEFER_TASKRUN;
+    }
+    return params;
+}
+
+int io_uring_loop_new(struct io_loop **out, unsigned chunks, bool sqpoll)
 {
     struct uring_loop *u = calloc(1, sizeof(*u));
     if (!u)
         return -ENOMEM;
-    struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
-                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-        .cq_entries = CQ_ENTRIES};
+    struct io_uring_params params = ring_params(sqpoll);
     int error = io_uring_queue_init_params(SQ_ENTRIES, &u->ring, &params);
     if (error) {
         free(u);

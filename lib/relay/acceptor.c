@@ -73,9 +73,9 @@ static struct worker *least_loaded(struct worker *worker)
     return best;
 }
 
-static void refuse(struct worker *worker, int fd)
+static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
 {
-    counters_add(worker->counters, COUNTER_slab_exhausts, 1);
+    counters_refuse(worker->counters, reason);
     atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
     close(fd);
 }
@@ -83,10 +83,12 @@ static void refuse(struct worker *worker, int fd)
 /* Makes a connection of a socket that has been placed on this worker. */
 static void take_in(struct worker *worker, int fd)
 {
-    if (worker->phase < RELAY_DRAINING && conn_adopt(worker, fd))
+    bool draining = worker->phase >= RELAY_DRAINING;
+
+    if (!draining && conn_adopt(worker, fd))
         return;
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
-    refuse(worker, fd);
+    refuse(worker, fd, draining ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);
 }
 
 static void adopt(struct worker *worker, struct message *message)
@@ -108,7 +110,7 @@ static void place(struct worker *worker, int fd)
     }
     struct adoption *adoption = calloc(1, sizeof(*adoption));
     if (!adoption) {
-        refuse(worker, fd);
+        refuse(worker, fd, HYPERDERP_REFUSED_MEMORY);
         return;
     }
     adoption->message.deliver = adopt;
@@ -118,7 +120,7 @@ static void place(struct worker *worker, int fd)
         return;
     atomic_fetch_sub_explicit(&chosen->load, 1, memory_order_relaxed);
     free(adoption);
-    refuse(worker, fd);
+    refuse(worker, fd, HYPERDERP_REFUSED_DRAINING); /* the worker has ended */
 }
 
 static void accepted(struct worker *worker, int fd)
@@ -127,8 +129,10 @@ static void accepted(struct worker *worker, int fd)
     unsigned before = atomic_fetch_add_explicit(&relay->connections, 1, memory_order_relaxed);
 
     counters_add(worker->counters, COUNTER_accepts, 1);
-    if (before >= relay->max_connections || worker->phase >= RELAY_DRAINING)
-        refuse(worker, fd);
+    if (worker->phase >= RELAY_DRAINING)
+        refuse(worker, fd, HYPERDERP_REFUSED_DRAINING);
+    else if (before >= limits_connections(&relay->limits))
+        refuse(worker, fd, HYPERDERP_REFUSED_MAX_CONNECTIONS);
     else
         place(worker, fd);
 }

@@ -3,9 +3,11 @@
 #include "relay/admission.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "relay/handshake.h"
 #include "relay/listener.h"
+#include "relay/sink.h"
 #include "relay/worker.h"
 
 struct hyperderp_admission {
@@ -42,6 +44,9 @@ void admission_ask(struct conn *conn, const struct client_info *info)
     struct hyperderp_relay *relay = worker->relay;
     char address[LISTENER_ADDRESS_SIZE];
 
+    /* For the list of peers; without memory it does without. */
+    if (info->app_name[0])
+        conn->sink->app_name = strdup(info->app_name);
     if (!relay->admit) {
         handshake_decided(conn, HYPERDERP_ALLOW);
         return;

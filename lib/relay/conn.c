@@ -51,11 +51,28 @@ static const char *const end_text[] = {
     [CONN_END_STOPPED] = "relay stopped",
 };
 
+/* The gauge of the state that a connection is in. */
+static void count_state(const struct conn *conn, uint64_t by)
+{
+    static const hyperderp_connection_state shown[] = {
+        [CONN_HTTP] = HYPERDERP_CONNECTION_HTTP,
+        [CONN_HELLO] = HYPERDERP_CONNECTION_HELLO,
+        [CONN_ADMISSION] = HYPERDERP_CONNECTION_ADMISSION,
+        [CONN_OPEN] = HYPERDERP_CONNECTION_OPEN,
+        [CONN_DRAINING] = HYPERDERP_CONNECTION_CLOSING,
+    };
+
+    if (conn->state != CONN_CLOSED)
+        counter_bump(&conn->worker->counters->states[shown[conn->state]], by);
+}
+
 void conn_set_state(struct conn *conn, enum conn_state state)
 {
     if (!(allowed[conn->state] & BIT(state)))
         abort(); /* a fault of ours: no input leads here */
+    count_state(conn, (uint64_t)-1);
     conn->state = (uint8_t)state;
+    count_state(conn, 1);
 }
 
 void conn_format_address(const struct conn *conn, char *out)
@@ -94,9 +111,11 @@ bool conn_adopt(struct worker *worker, int fd)
     conn->worker = worker;
     conn->sink = sink;
     conn->state = CONN_HTTP;
+    count_state(conn, 1);
     conn->gone_tokens = FORWARD_GONE_BURST;
     conn->deadline.fire = deadline_passed;
-    timer_set(&worker->timers, &conn->deadline, worker->now + worker->relay->handshake_timeout_ns);
+    timer_set(&worker->timers, &conn->deadline,
+              worker->now + limits_handshake(&worker->relay->limits));
     counters_add(worker->counters, COUNTER_connections, 1);
     conn_arm(conn);
     return true;
@@ -195,7 +214,7 @@ static void count_end(const struct conn *conn, enum conn_end end)
         counters_add(counters, COUNTER_handshakes_denied, 1);
         break;
     case CONN_END_RESOURCES:
-        counters_add(counters, COUNTER_slab_exhausts, 1);
+        counters_refuse(conn->worker->counters, HYPERDERP_REFUSED_MEMORY);
         break;
     default:
         break;
@@ -210,7 +229,7 @@ static void leave(struct conn *conn)
 
     if (!conn->peer)
         return;
-    if (conn->preferred)
+    if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
         counters_add(worker->counters, COUNTER_home_clients, (uint64_t)-1);
     if (route_leave(&worker->relay->routes, conn->peer, conn->sink))
         forward_peer_left(worker, conn->peer);
@@ -297,7 +316,7 @@ bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
 static void set_keepalive(struct conn *conn)
 {
     struct worker *worker = conn->worker;
-    int64_t interval = worker->relay->keepalive_ns;
+    int64_t interval = limits_keepalive(&worker->relay->limits);
     int64_t jitter = (int64_t)(worker_random(worker) % ((uint64_t)interval / 10 + 1));
 
     conn->keepalive_due = worker->now + interval + jitter;
@@ -308,7 +327,7 @@ void conn_expect_rest(struct conn *conn)
 {
     struct worker *worker = conn->worker;
 
-    conn->rest_due = worker->now + HALF_FRAME_TIMEOUTS * worker->relay->write_timeout_ns;
+    conn->rest_due = worker->now + HALF_FRAME_TIMEOUTS * limits_write(&worker->relay->limits);
     /* Nearly every frame is whole long before: the timer is moved once in that time, not for
      * each. */
     if (conn->state == CONN_OPEN && conn->deadline.deadline > conn->rest_due)
@@ -355,6 +374,7 @@ void conn_open(struct conn *conn)
     bool greeted = sink_push(worker, conn->sink, conn->greeting);
     conn->greeting = NULL;
     int joined = -ENOMEM;
+    conn->sink->joined = worker->now;
     if (greeted)
         joined = route_join(&worker->relay->routes, &conn->key, conn->sink, &conn->peer);
     if (joined < 0) {

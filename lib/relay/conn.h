@@ -57,7 +57,6 @@ struct conn {
     bool receiving; /* the engine has a receive of it */
     bool drained;   /* the last read found less than a chunk */
     bool starved;   /* in the worker's list of those that wait for a chunk */
-    bool preferred; /* the client named this relay its home */
     struct timer deadline;
     int64_t keepalive_due; /* in CONN_OPEN */
     int64_t rest_due;      /* in CONN_OPEN, of the frame in partial */

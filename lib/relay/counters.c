@@ -12,6 +12,12 @@ void counters_sum(hyperderp_counters *sum, const struct counters *counters)
         for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)
             sum->drops[reason][kind] +=
                 atomic_load_explicit(&counters->drops[reason][kind], memory_order_relaxed);
+    for (unsigned state = 0; state < HYPERDERP_CONNECTION_STATES; state++)
+        sum->connections_by_state[state] +=
+            atomic_load_explicit(&counters->states[state], memory_order_relaxed);
+    for (unsigned reason = 0; reason < HYPERDERP_REFUSALS; reason++)
+        sum->refused[reason] +=
+            atomic_load_explicit(&counters->refused[reason], memory_order_relaxed);
 }
 
 const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason)
@@ -27,6 +33,36 @@ const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason)
         return "write_error";
     case HYPERDERP_DROP_MEMORY:
         return "memory";
+    }
+    return "unknown";
+}
+
+const char *hyperderp_connection_state_name(hyperderp_connection_state state)
+{
+    switch (state) {
+    case HYPERDERP_CONNECTION_HTTP:
+        return "http";
+    case HYPERDERP_CONNECTION_HELLO:
+        return "hello";
+    case HYPERDERP_CONNECTION_ADMISSION:
+        return "admission";
+    case HYPERDERP_CONNECTION_OPEN:
+        return "open";
+    case HYPERDERP_CONNECTION_CLOSING:
+        return "closing";
+    }
+    return "unknown";
+}
+
+const char *hyperderp_refusal_name(hyperderp_refusal reason)
+{
+    switch (reason) {
+    case HYPERDERP_REFUSED_MAX_CONNECTIONS:
+        return "max_connections";
+    case HYPERDERP_REFUSED_MEMORY:
+        return "memory";
+    case HYPERDERP_REFUSED_DRAINING:
+        return "draining";
     }
     return "unknown";
 }

@@ -50,12 +50,17 @@ enum counter {
 #define X(name) COUNTER_##name,
     COUNTERS(X)
 #undef X
-        COUNTER_COUNT
+    /* Shown by hyperderp_worker_info alone. */
+    COUNTER_loop_events,
+    COUNTER_free_chunks, /* a gauge of the worker by itself */
+    COUNTER_COUNT
 };
 
 struct counters {
     _Alignas(64) _Atomic uint64_t value[COUNTER_COUNT];
     _Atomic uint64_t drops[HYPERDERP_DROP_REASONS][HYPERDERP_PACKET_KINDS];
+    _Atomic uint64_t states[HYPERDERP_CONNECTION_STATES]; /* gauges */
+    _Atomic uint64_t refused[HYPERDERP_REFUSALS];
 };
 
 /* No read-modify-write: there is one writer. */
@@ -68,6 +73,22 @@ static inline void counter_bump(_Atomic uint64_t *counter, uint64_t by)
 static inline void counters_add(struct counters *counters, enum counter which, uint64_t by)
 {
     counter_bump(&counters->value[which], by);
+}
+
+static inline void counters_refuse(struct counters *counters, hyperderp_refusal reason)
+{
+    counters_add(counters, COUNTER_slab_exhausts, 1);
+    counter_bump(&counters->refused[reason], 1);
+}
+
+static inline uint64_t counters_get(const struct counters *counters, enum counter which)
+{
+    return atomic_load_explicit(&counters->value[which], memory_order_relaxed);
+}
+
+static inline void counters_set(struct counters *counters, enum counter which, uint64_t value)
+{
+    atomic_store_explicit(&counters->value[which], value, memory_order_relaxed);
 }
 
 static inline void counters_drop(struct counters *counters, hyperderp_drop_reason reason,

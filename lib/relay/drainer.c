@@ -139,6 +139,13 @@ bool drainer_add_chunk(struct drainer *drainer, struct io_chunk *chunk, uint8_t 
     return true;
 }
 
+/* Packets that the kernel has taken whole. */
+static void count_delivered(struct drainer *drainer, unsigned packets)
+{
+    counters_add(drainer->worker->counters, COUNTER_packets_delivered, packets);
+    counter_bump(&drainer->sink->packets_delivered, packets);
+}
+
 static void clear_batch(struct drainer *drainer)
 {
     drainer->pieces = 0;
@@ -157,7 +164,7 @@ static void batch_done(struct drainer *drainer)
         else
             frame_free(&worker->frames, drainer->piece[i].frame);
     }
-    counters_add(worker->counters, COUNTER_packets_delivered, drainer->packets);
+    count_delivered(drainer, drainer->packets);
     clear_batch(drainer);
 }
 
@@ -195,7 +202,7 @@ static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
         if (sent >= size) {
             sent -= size;
             at += size;
-            counters_add(worker->counters, COUNTER_packets_delivered, 1);
+            count_delivered(drainer, 1);
             continue;
         }
         enum frame_kind kind = frame_kind_at(at, size);
@@ -229,7 +236,7 @@ static void keep_frame_rest(struct drainer *drainer, struct frame *frame, size_t
         frame_list_push(rest, frame);
         return;
     }
-    counters_add(worker->counters, COUNTER_packets_delivered, frame->kind != FRAME_KIND_CONTROL);
+    count_delivered(drainer, frame->kind != FRAME_KIND_CONTROL);
     frame_free(&worker->frames, frame);
 }
 
@@ -290,7 +297,7 @@ static void look_again(struct drainer *drainer)
 {
     struct worker *worker = drainer->worker;
     timer_set(&worker->timers, &drainer->stall,
-              worker->now + worker->relay->write_timeout_ns / LOOKS_PER_TIMEOUT);
+              worker->now + limits_write(&worker->relay->limits) / LOOKS_PER_TIMEOUT);
 }
 
 static void await_room(struct drainer *drainer)
@@ -323,7 +330,7 @@ static void drainer_stalled(struct timer *timer)
     if (unacknowledged < drainer->unacknowledged)
         drainer->taken_at = worker->now;
     drainer->unacknowledged = unacknowledged;
-    if (worker->now - drainer->taken_at < worker->relay->write_timeout_ns) {
+    if (worker->now - drainer->taken_at < limits_write(&worker->relay->limits)) {
         look_again(drainer);
         return;
     }
@@ -357,12 +364,13 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
 {
     struct worker *worker = drainer->worker;
     struct sink *sink = drainer->sink;
+    const struct outq_limits limits = limits_queue(&worker->relay->limits);
     struct frame_list dropped = {0}, batch = {0};
 
     if (rest->head && rest->head->sent > 0)
         sink->partial = frame_list_pop(rest);
     pthread_mutex_lock(&sink->lock);
-    outq_push_front(&sink->queue, &worker->relay->queue_limits, rest, &dropped);
+    outq_push_front(&sink->queue, &limits, rest, &dropped);
     if (sink->closed || sink->broken) {
         bool broken = sink->broken;
         struct frame_list left = {0};
@@ -398,6 +406,7 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
 static bool settle(struct drainer *drainer, int result)
 {
     struct worker *worker = drainer->worker;
+    struct sink *sink = drainer->sink;
     struct frame_list rest = {0};
 
     if (result == -EAGAIN || result == -EINTR || result == -ENOBUFS || result == -ENOMEM)
@@ -408,6 +417,7 @@ static bool settle(struct drainer *drainer, int result)
         return false;
     }
     counters_add(worker->counters, COUNTER_send_bytes, (uint64_t)result);
+    counter_bump(&sink->bytes_delivered, (uint64_t)result);
     if (result > 0)
         timer_stop(&worker->timers, &drainer->stall);
     if ((size_t)result == drainer->bytes) {

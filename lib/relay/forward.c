@@ -96,6 +96,8 @@ static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum
     uint8_t *key = bytes + FRAME_HEADER_SIZE;
 
     counters_add(conn->worker->counters, COUNTER_packets_received, 1);
+    counter_bump(&conn->sink->packets_received, 1);
+    counter_bump(&conn->sink->bytes_received, size);
     *kind = packet_is_disco(bytes + FRAME_PACKET_OVERHEAD, size - FRAME_PACKET_OVERHEAD)
                 ? FRAME_KIND_DISCO
                 : FRAME_KIND_DATA;

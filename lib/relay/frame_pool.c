@@ -25,7 +25,7 @@ static const unsigned class_keep[FRAME_CLASSES] = {256, 256, 256, 64, 32, 8};
 void frame_depot_init(struct frame_depot *depot, size_t limit)
 {
     memset(depot, 0, sizeof(*depot));
-    depot->limit = limit;
+    atomic_init(&depot->limit, limit);
     atomic_init(&depot->used, 0);
     pthread_mutex_init(&depot->lock, NULL);
 }
@@ -46,6 +46,11 @@ static struct frame *batch_next(struct frame *batch)
     struct frame *next;
     memcpy(&next, batch->data, sizeof(next));
     return next;
+}
+
+void frame_depot_set_limit(struct frame_depot *depot, size_t limit)
+{
+    atomic_store_explicit(&depot->limit, limit, memory_order_relaxed);
 }
 
 void frame_depot_destroy(struct frame_depot *depot)
@@ -134,7 +139,8 @@ size_t frame_room(const struct frame *frame)
 /* Takes bytes of the bound. */
 static bool reserve(struct frame_depot *depot, size_t bytes, enum frame_use use)
 {
-    size_t limit = depot->limit / 8 * (6 + (size_t)use);
+    size_t limit =
+        atomic_load_explicit(&depot->limit, memory_order_relaxed) / 8 * (6 + (size_t)use);
 
     if (atomic_fetch_add_explicit(&depot->used, bytes, memory_order_relaxed) + bytes <= limit)
         return true;

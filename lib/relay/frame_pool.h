@@ -50,10 +50,8 @@ struct frame_list {
 
 /* Shared by the workers of a relay. */
 struct frame_depot {
-    /* Fixed after creation. */
-    size_t limit; /* bytes in use, in the whole relay */
-
-    /* Relaxed: a bound and a gauge, it orders nothing. */
+    /* Relaxed: a bound and a gauge, they order nothing. Bytes in use, in the whole relay. */
+    _Atomic size_t limit;
     _Atomic size_t used;
 
     pthread_mutex_t lock; /* guards what follows; a leaf: nothing is locked under it */
@@ -71,6 +69,8 @@ struct frame_pool {
 };
 
 void frame_depot_init(struct frame_depot *depot, size_t limit);
+/* The bound from now on; what is in use beyond it is not taken back. Any thread. */
+void frame_depot_set_limit(struct frame_depot *depot, size_t limit);
 void frame_depot_destroy(struct frame_depot *depot);
 
 void frame_pool_init(struct frame_pool *pool, struct frame_depot *depot, struct counters *counters);

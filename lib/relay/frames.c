@@ -25,9 +25,9 @@ static bool is_reading(const struct conn *conn)
 
 static void note_preferred(struct conn *conn, bool preferred)
 {
-    if (preferred == conn->preferred)
+    if (preferred == atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
         return;
-    conn->preferred = preferred;
+    atomic_store_explicit(&conn->sink->home, preferred, memory_order_relaxed);
     counters_add(conn->worker->counters, COUNTER_home_clients, preferred ? 1 : (uint64_t)-1);
 }
 

@@ -51,6 +51,13 @@ static int start_thread(struct worker *worker)
     pthread_attr_setstacksize(&attributes, WORKER_STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    const hyperderp_relay *relay = worker->relay;
+    cpu_set_t core;
+    CPU_ZERO(&core);
+    if (relay->pin_workers) {
+        CPU_SET(relay->pin_cores[worker->index % relay->pin_core_count], &core);
+        pthread_attr_setaffinity_np(&attributes, sizeof(core), &core);
+    }
     int error = pthread_create(&worker->thread, &attributes, worker_thread, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);

@@ -68,12 +68,43 @@ static int split_address(const char *address, char *host, size_t host_size, char
 
 /* The options that each accepted socket inherits, so that accepting needs no further system
  * call. */
-static void set_tcp_options(int fd, unsigned user_timeout_ms)
+static void set_tcp_options(int fd)
 {
     const int on = 1, lowat = NOTSENT_LOWAT;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
+}
+
+void listener_set_user_timeout(struct listener *listener, unsigned ms)
+{
+    pthread_mutex_lock(&listener->lock);
+    if (listener->fd >= 0)
+        (void)setsockopt(listener->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+    pthread_mutex_unlock(&listener->lock);
+}
+
+/* One direction's buffer: beyond the system's limit where we may. Says once when the kernel gives
+ * less; it tells twice what it was asked for, as it counts its own overhead. */
+static void set_buffer(int fd, int forced, int option, unsigned bytes, const char *limit,
+                       const struct log *log)
+{
+    int got = 0;
+    socklen_t size = sizeof(got);
+
+    if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof(bytes)) != 0)
+        (void)setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof(bytes));
+    if (getsockopt(fd, SOL_SOCKET, option, &got, &size) == 0 && (unsigned)got / 2 < bytes)
+        log_line(log, HYPERDERP_LOG_WARN,
+                 "socket buffers of %u bytes were asked for, and the kernel gives %d: raise %s",
+                 bytes, got / 2, limit);
+}
+
+static void set_buffers(int fd, unsigned bytes, const struct log *log)
+{
+    if (bytes == 0)
+        return;
+    set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, bytes, "net.core.wmem_max", log);
+    set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes, "net.core.rmem_max", log);
 }
 
 static int open_socket(const struct addrinfo *info, bool any, int backlog)
@@ -166,7 +197,7 @@ static int check_socket(int fd, const struct log *log)
 }
 
 int listener_open(struct listener *listener, const hyperderp_listener_options *options,
-                  unsigned user_timeout_ms, const struct log *log)
+                  unsigned socket_buffer, const struct log *log)
 {
     struct sockaddr_storage bound = {0};
     socklen_t size = sizeof(bound);
@@ -181,7 +212,9 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
         return -EINVAL;
     if (fd < 0)
         return fd;
-    set_tcp_options(fd, user_timeout_ms);
+    set_tcp_options(fd);
+    set_buffers(fd, socket_buffer, log);
+    pthread_mutex_init(&listener->lock, NULL);
     (void)getsockname(fd, (struct sockaddr *)&bound, &size);
     listener->fd = fd;
     listener_format_address((struct sockaddr *)&bound, listener->address);
@@ -190,7 +223,14 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
 
 void listener_close(struct listener *listener)
 {
+    pthread_mutex_lock(&listener->lock);
     if (listener->fd >= 0)
         close(listener->fd);
     listener->fd = -1;
+    pthread_mutex_unlock(&listener->lock);
+}
+
+void listener_destroy(struct listener *listener)
+{
+    pthread_mutex_destroy(&listener->lock);
 }

@@ -3,6 +3,7 @@
 #ifndef RELAY_LISTENER_H
 #define RELAY_LISTENER_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -13,16 +14,26 @@
 #define LISTENER_ADDRESS_SIZE 64 /* "[" IPv6 "%" interface "]:" port */
 
 struct listener {
-    int fd; /* -1 once it is closed; owned by the worker that accepts from it while that runs */
+    /* Fixed once it is open. */
     char address[LISTENER_ADDRESS_SIZE];
+
+    /* -1 once it is closed. Read by the worker that accepts from it, and closed by that while it
+     * runs, under the lock; others look at it under the lock. */
+    int fd;
+    pthread_mutex_t lock; /* a leaf */
 };
 
 /* Opens a listener, or takes over the caller's socket. 0 or -errno, as the public function says;
- * the log gets the reason. user_timeout_ms is what TCP may wait for the acknowledgement of what was
- * sent. */
+ * the log gets the reason. socket_buffer is the size of accepted sockets' buffers, 0: the
+ * kernel's. */
 int listener_open(struct listener *listener, const hyperderp_listener_options *options,
-                  unsigned user_timeout_ms, const struct log *log);
+                  unsigned socket_buffer, const struct log *log);
 void listener_close(struct listener *listener);
+/* Frees what a closed listener holds. */
+void listener_destroy(struct listener *listener);
+
+/* What TCP may wait for the acknowledgement of what was sent on connections to come. Any thread. */
+void listener_set_user_timeout(struct listener *listener, unsigned ms);
 
 /* Writes "192.0.2.1:443" or "[2001:db8::1]:443"; "unix" or "unknown" for others. */
 void listener_format_address(const struct sockaddr *address, char out[LISTENER_ADDRESS_SIZE]);

@@ -19,6 +19,8 @@
 /* Times beyond a day are a mistake in units. */
 #define MAX_TIMEOUT_MS 86400000
 
+#define MAX_SOCKET_BUFFER (1u << 30)
+
 /* A queue must hold the largest frame. */
 #define MIN_QUEUE_BYTES 131072
 
@@ -72,29 +74,60 @@ static int check_timeout(unsigned *value, unsigned fallback)
     return *value > MAX_TIMEOUT_MS ? -EINVAL : 0;
 }
 
+int options_check_limits(hyperderp_limits *limits, unsigned workers)
+{
+    if (limits->max_connections == 0)
+        limits->max_connections = connections_by_files(workers);
+    if (limits->queue_frames == 0)
+        limits->queue_frames = DEFAULT_QUEUE_FRAMES;
+    if (limits->queue_bytes == 0)
+        limits->queue_bytes = DEFAULT_QUEUE_BYTES;
+    if (limits->memory_bytes == 0)
+        limits->memory_bytes = DEFAULT_MEMORY_BYTES;
+    if (limits->queue_bytes < MIN_QUEUE_BYTES || limits->queue_bytes > UINT32_MAX / 2 ||
+        limits->memory_bytes < MIN_QUEUE_BYTES)
+        return -EINVAL;
+    if (check_timeout(&limits->handshake_timeout_ms, DEFAULT_HANDSHAKE_TIMEOUT_MS) != 0 ||
+        check_timeout(&limits->keepalive_ms, DEFAULT_KEEPALIVE_MS) != 0 ||
+        check_timeout(&limits->write_timeout_ms, DEFAULT_WRITE_TIMEOUT_MS) != 0)
+        return -EINVAL;
+    return 0;
+}
+
+hyperderp_limits options_limits(const hyperderp_relay_options *options)
+{
+    return (hyperderp_limits){
+        .size = sizeof(hyperderp_limits),
+        .max_connections = options->max_connections,
+        .queue_frames = options->queue_frames,
+        .queue_bytes = options->queue_bytes,
+        .memory_bytes = options->memory_bytes,
+        .handshake_timeout_ms = options->handshake_timeout_ms,
+        .keepalive_ms = options->keepalive_ms,
+        .write_timeout_ms = options->write_timeout_ms,
+    };
+}
+
 static int check(hyperderp_relay_options *options)
 {
     if (options->workers > RELAY_MAX_WORKERS || options->engine < HYPERDERP_ENGINE_AUTO ||
         options->engine > HYPERDERP_ENGINE_EPOLL || options->log_level < HYPERDERP_LOG_ERROR ||
-        options->log_level > HYPERDERP_LOG_DEBUG)
+        options->log_level > HYPERDERP_LOG_DEBUG || options->socket_buffer > MAX_SOCKET_BUFFER ||
+        (options->pin_core_count > 0 && !options->pin_cores))
         return -EINVAL;
     if (options->workers == 0)
         options->workers = usable_cores();
-    if (options->max_connections == 0)
-        options->max_connections = connections_by_files(options->workers);
-    if (options->queue_frames == 0)
-        options->queue_frames = DEFAULT_QUEUE_FRAMES;
-    if (options->queue_bytes == 0)
-        options->queue_bytes = DEFAULT_QUEUE_BYTES;
-    if (options->memory_bytes == 0)
-        options->memory_bytes = DEFAULT_MEMORY_BYTES;
-    if (options->queue_bytes < MIN_QUEUE_BYTES || options->queue_bytes > UINT32_MAX / 2 ||
-        options->memory_bytes < MIN_QUEUE_BYTES)
-        return -EINVAL;
-    if (check_timeout(&options->handshake_timeout_ms, DEFAULT_HANDSHAKE_TIMEOUT_MS) != 0 ||
-        check_timeout(&options->keepalive_ms, DEFAULT_KEEPALIVE_MS) != 0 ||
-        check_timeout(&options->write_timeout_ms, DEFAULT_WRITE_TIMEOUT_MS) != 0)
-        return -EINVAL;
+    hyperderp_limits limits = options_limits(options);
+    int error = options_check_limits(&limits, options->workers);
+    if (error)
+        return error;
+    options->max_connections = limits.max_connections;
+    options->queue_frames = limits.queue_frames;
+    options->queue_bytes = limits.queue_bytes;
+    options->memory_bytes = limits.memory_bytes;
+    options->handshake_timeout_ms = limits.handshake_timeout_ms;
+    options->keepalive_ms = limits.keepalive_ms;
+    options->write_timeout_ms = limits.write_timeout_ms;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "relay/relay.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,17 +35,48 @@ static int set_identity(hyperderp_relay *relay, hyperderp_private_key *given)
 
 static void set_options(hyperderp_relay *relay, const hyperderp_relay_options *options)
 {
-    relay->log =
-        (struct log){.write = options->log, .user = options->user, .level = options->log_level};
-    relay->max_connections = options->max_connections;
-    relay->queue_limits = (struct outq_limits){.frames = options->queue_frames,
-                                               .bytes = (uint32_t)options->queue_bytes};
-    relay->handshake_timeout_ns = (int64_t)options->handshake_timeout_ms * NS_PER_MS;
-    relay->keepalive_ns = (int64_t)options->keepalive_ms * NS_PER_MS;
-    relay->write_timeout_ns = (int64_t)options->write_timeout_ms * NS_PER_MS;
+    relay->log.write = options->log;
+    relay->log.user = options->user;
+    atomic_init(&relay->log.level, options->log_level);
+    hyperderp_limits limits = options_limits(options);
+    limits_set(&relay->limits, &limits);
+    relay->sqpoll = options->sqpoll;
+    relay->socket_buffer = options->socket_buffer;
     relay->admit = options->admit;
     relay->user = options->user;
     relay->worker_count = options->workers;
+}
+
+/* Copies the cores to pin workers to, or finds the usable ones. */
+static int set_cores(hyperderp_relay *relay, const hyperderp_relay_options *options)
+{
+    cpu_set_t usable;
+    unsigned count = options->pin_core_count;
+
+    if (!options->pin_workers)
+        return 0;
+    CPU_ZERO(&usable);
+    if (sched_getaffinity(0, sizeof(usable), &usable) != 0)
+        return -errno;
+    relay->pin_cores = calloc(count ? count : CPU_SETSIZE, sizeof(unsigned));
+    if (!relay->pin_cores)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned core = options->pin_cores[i];
+        if (core >= CPU_SETSIZE || !CPU_ISSET(core, &usable)) {
+            log_line(&relay->log, HYPERDERP_LOG_ERROR,
+                     "workers cannot be kept on core %u: this process may not use it", core);
+            return -EINVAL;
+        }
+        relay->pin_cores[i] = core;
+    }
+    for (unsigned core = 0; count == 0 && core < CPU_SETSIZE; core++)
+        if (CPU_ISSET(core, &usable))
+            relay->pin_cores[relay->pin_core_count++] = core;
+    if (count > 0)
+        relay->pin_core_count = count;
+    relay->pin_workers = true;
+    return 0;
 }
 
 static void free_workers(hyperderp_relay *relay)
@@ -121,6 +153,8 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     pthread_condattr_destroy(&monotonic);
     error = set_identity(relay, &options.private_key);
     if (error == 0)
+        error = set_cores(relay, &options);
+    if (error == 0)
         error = choose_engine(relay, options.engine);
     if (error) {
         hyperderp_relay_free(relay);
@@ -128,6 +162,18 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     }
     *out = relay;
     return 0;
+}
+
+static unsigned user_timeout_ms(const hyperderp_relay *relay)
+{
+    int64_t timeout = 2 * limits_write(&relay->limits) / NS_PER_MS;
+    return timeout < MIN_USER_TIMEOUT_MS ? MIN_USER_TIMEOUT_MS : (unsigned)timeout;
+}
+
+void relay_set_user_timeout(hyperderp_relay *relay)
+{
+    for (unsigned i = 0; i < relay->listener_count; i++)
+        listener_set_user_timeout(&relay->listeners[i], user_timeout_ms(relay));
 }
 
 int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listener_options *given)
@@ -141,12 +187,10 @@ int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listene
     if (relay->listener_count == RELAY_MAX_LISTENERS)
         return -ENOSPC;
     struct listener *listener = &relay->listeners[relay->listener_count];
-    int64_t user_timeout = 2 * relay->write_timeout_ns / NS_PER_MS;
-    if (user_timeout < MIN_USER_TIMEOUT_MS)
-        user_timeout = MIN_USER_TIMEOUT_MS;
-    int error = listener_open(listener, &options, (unsigned)user_timeout, &relay->log);
+    int error = listener_open(listener, &options, relay->socket_buffer, &relay->log);
     if (error)
         return error;
+    listener_set_user_timeout(listener, user_timeout_ms(relay));
     log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, plain TCP)",
              listener->address);
     return (int)relay->listener_count++;
@@ -170,8 +214,11 @@ void hyperderp_relay_free(hyperderp_relay *relay)
         return;
     hyperderp_relay_stop(relay);
     free_workers(relay);
-    for (unsigned i = 0; i < relay->listener_count; i++)
+    for (unsigned i = 0; i < relay->listener_count; i++) {
         listener_close(&relay->listeners[i]);
+        listener_destroy(&relay->listeners[i]);
+    }
+    free(relay->pin_cores);
     route_destroy(&relay->routes);
     frame_depot_destroy(&relay->frames);
     pthread_cond_destroy(&relay->changed);

@@ -11,9 +11,9 @@
 
 #include "io/loop.h"
 #include "relay/frame_pool.h"
+#include "relay/limits.h"
 #include "relay/listener.h"
 #include "relay/log.h"
-#include "relay/outq.h"
 #include "relay/route.h"
 
 #define RELAY_MAX_LISTENERS 64
@@ -34,18 +34,22 @@ struct hyperderp_relay {
     enum io_engine engine;
     hyperderp_private_key private_key;
     hyperderp_key public_key;
-    unsigned max_connections;
-    struct outq_limits queue_limits;
-    int64_t handshake_timeout_ns, keepalive_ns, write_timeout_ns;
     hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
                                hyperderp_admission *ticket);
     void *user;
     unsigned worker_count;
     struct worker **workers;
+    bool pin_workers, sqpoll;
+    unsigned *pin_cores; /* pin_core_count of them; worker n on the nth, over again */
+    unsigned pin_core_count;
+    unsigned socket_buffer;
 
     /* Fixed after the start. */
     struct listener listeners[RELAY_MAX_LISTENERS];
     unsigned listener_count;
+
+    /* Shared, atomics. */
+    struct limits limits;
 
     /* Shared, with locks of their own. */
     struct route_table routes;
@@ -77,5 +81,9 @@ static inline enum relay_phase relay_phase(const struct hyperderp_relay *relay)
 /* Moves on to a later phase and tells the workers. Returns false when it is not running, or that
  * far already. Any thread. */
 bool relay_advance(struct hyperderp_relay *relay, enum relay_phase phase);
+
+/* Gives the listeners, and so the connections to come, the time that TCP may wait for
+ * acknowledgements, by the write timeout. Any thread. */
+void relay_set_user_timeout(struct hyperderp_relay *relay);
 
 #endif

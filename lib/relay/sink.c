@@ -32,10 +32,11 @@ void sink_unref(struct sink *sink)
     if (!sink || atomic_fetch_sub_explicit(&sink->refs, 1, memory_order_acq_rel) > 1)
         return;
     pthread_mutex_destroy(&sink->lock);
+    free(sink->app_name);
     free(sink);
 }
 
-void sink_count_drop(struct worker *worker, const struct sink *sink, uint16_t from_worker,
+void sink_count_drop(struct worker *worker, struct sink *sink, uint16_t from_worker,
                      enum frame_kind kind, hyperderp_drop_reason reason)
 {
     if (kind == FRAME_KIND_CONTROL) {
@@ -43,12 +44,13 @@ void sink_count_drop(struct worker *worker, const struct sink *sink, uint16_t fr
             counters_add(worker->counters, COUNTER_control_drops, 1);
         return;
     }
+    atomic_fetch_add_explicit(&sink->drops, 1, memory_order_relaxed);
     counters_drop(worker->counters, reason, (hyperderp_packet_kind)kind);
     counters_add(worker->counters,
                  from_worker == sink->worker ? COUNTER_send_drops : COUNTER_xfer_drops, 1);
 }
 
-void sink_drop(struct worker *worker, const struct sink *sink, struct frame_list *frames,
+void sink_drop(struct worker *worker, struct sink *sink, struct frame_list *frames,
                hyperderp_drop_reason reason)
 {
     struct frame *frame;
@@ -58,7 +60,7 @@ void sink_drop(struct worker *worker, const struct sink *sink, struct frame_list
     }
 }
 
-static void drop_one(struct worker *worker, const struct sink *sink, struct frame *frame,
+static void drop_one(struct worker *worker, struct sink *sink, struct frame *frame,
                      hyperderp_drop_reason reason)
 {
     sink_count_drop(worker, sink, frame->from_worker, frame->kind, reason);
@@ -104,7 +106,8 @@ bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame)
         return false;
     }
     if (atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0) {
-        outq_push(&sink->queue, &worker->relay->queue_limits, frame, &dropped);
+        const struct outq_limits limits = limits_queue(&worker->relay->limits);
+        outq_push(&sink->queue, &limits, frame, &dropped);
         pthread_mutex_unlock(&sink->lock);
         /* Of the relay's own frames the new one gives way, of packets the oldest. */
         bool kept = dropped.head != frame;

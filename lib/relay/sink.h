@@ -28,6 +28,17 @@ struct sink {
     uint16_t worker; /* index of the worker that owns the conn */
     uint64_t serial; /* unique in the relay, never 0 */
 
+    /* Set by the conn's worker before the client joins, then fixed. */
+    int64_t joined; /* CLOCK_MONOTONIC in ns */
+    char *app_name; /* or NULL */
+
+    /* Figures for the list of peers: relaxed, they order nothing. The first three are written by
+     * the conn's worker, delivered by the draining one, drops by any. */
+    atomic_bool home;
+    _Atomic uint64_t packets_received, bytes_received;
+    _Atomic uint64_t packets_delivered, bytes_delivered;
+    _Atomic uint64_t drops;
+
     /* One each for the conn, the route table, the drainer, and senders that have it at hand. */
     atomic_uint refs;
 
@@ -97,11 +108,11 @@ void sink_close(struct worker *worker, struct sink *sink);
 void sink_release_socket(struct sink *sink);
 
 /* Counts and frees frames that will not be sent. */
-void sink_drop(struct worker *worker, const struct sink *sink, struct frame_list *frames,
+void sink_drop(struct worker *worker, struct sink *sink, struct frame_list *frames,
                hyperderp_drop_reason reason);
 
 /* Counts a packet that will not be sent. */
-void sink_count_drop(struct worker *worker, const struct sink *sink, uint16_t from_worker,
+void sink_count_drop(struct worker *worker, struct sink *sink, uint16_t from_worker,
                      enum frame_kind kind, hyperderp_drop_reason reason);
 
 #endif

@@ -42,7 +42,8 @@ int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned inde
     if (!worker)
         return -ENOMEM;
     worker->counters = aligned_alloc(_Alignof(struct counters), sizeof(*worker->counters));
-    int error = worker->counters ? io_loop_new(&worker->loop, relay->engine, CHUNKS) : -ENOMEM;
+    int error = worker->counters ? io_loop_new(&worker->loop, relay->engine, CHUNKS, relay->sqpoll)
+                                 : -ENOMEM;
     if (error) {
         free(worker->counters);
         free(worker);
@@ -209,6 +210,9 @@ int worker_attach(struct worker *worker)
 {
     worker->now = clock_now();
     timers_init(&worker->timers, worker->now);
+    clockid_t clock;
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+        atomic_store_explicit(&worker->cpu_clock, clock, memory_order_relaxed);
     int error = io_loop_attach(worker->loop);
     if (error) {
         log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u cannot start: %s",
@@ -248,6 +252,8 @@ void worker_run(struct worker *worker)
         }
         worker->now = clock_now();
         counters_add(worker->counters, COUNTER_loop_turns, 1);
+        counters_add(worker->counters, COUNTER_loop_events, (uint64_t)count);
+        counters_set(worker->counters, COUNTER_free_chunks, io_free_chunks(worker->loop));
         timers_run(&worker->timers, worker->now);
         handle(worker, events, count);
         deliver_messages(worker);

@@ -30,6 +30,7 @@ struct worker {
     /* Shared. The loop for io_wake() alone. */
     struct io_loop *loop;
     struct mailbox mailbox;
+    _Atomic clockid_t cpu_clock; /* of its thread, 0 before it runs; relaxed */
     atomic_uint
         load; /* connections given to it; relaxed: it guides placement, and orders nothing */
 

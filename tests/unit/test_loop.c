@@ -29,6 +29,12 @@
 
 static struct io_loop *loop;
 
+/* On what a case runs. */
+struct mode {
+    enum io_engine engine;
+    bool sqpoll;
+};
+
 static int64_t now(void)
 {
     struct timespec ts;
@@ -39,8 +45,9 @@ static int64_t now(void)
 
 static int open_loop(void **state)
 {
-    enum io_engine engine = *(enum io_engine *)*state;
-    int error = io_loop_new(&loop, engine, CHUNKS);
+    const struct mode *mode = *state;
+    enum io_engine engine = mode->engine;
+    int error = io_loop_new(&loop, engine, CHUNKS, mode->sqpoll);
 
     if (error == 0)
         error = io_loop_attach(loop);
@@ -773,25 +780,27 @@ static void each_wake_ends_a_sleep(void **state)
     pthread_join(thread, NULL);
 }
 
-#define ON_BOTH(function)                                                                          \
+#define ON_ALL(function)                                                                           \
     {#function " [io_uring]", function, open_loop, close_loop, &uring},                            \
+        {#function " [io_uring, sqpoll]", function, open_loop, close_loop, &sqpoll},               \
     {                                                                                              \
 #function " [epoll]", function, open_loop, close_loop, &epoll                              \
     }
 
 int main(void)
 {
-    static enum io_engine uring = IO_ENGINE_URING, epoll = IO_ENGINE_EPOLL;
+    static struct mode uring = {IO_ENGINE_URING, false}, sqpoll = {IO_ENGINE_URING, true};
+    static struct mode epoll = {IO_ENGINE_EPOLL, false};
     const struct CMUnitTest tests[] = {
-        ON_BOTH(accepts_all),           ON_BOTH(accept_cancelled),
-        ON_BOTH(accept_without_files),  ON_BOTH(receives_once),
-        ON_BOTH(receives_a_stream),     ON_BOTH(receives_what_was_there_already),
-        ON_BOTH(chunks_run_out),        ON_BOTH(reset_is_told),
-        ON_BOTH(receive_cancelled),     ON_BOTH(cancelled_in_the_same_turn),
-        ON_BOTH(sends_pieces_in_order), ON_BOTH(sends_what_there_is_room_for),
-        ON_BOTH(waits_for_room_end),    ON_BOTH(reads_while_waiting_for_room),
-        ON_BOTH(more_events_than_room), ON_BOTH(timeouts),
-        ON_BOTH(no_wake_is_lost),       ON_BOTH(each_wake_ends_a_sleep),
+        ON_ALL(accepts_all),           ON_ALL(accept_cancelled),
+        ON_ALL(accept_without_files),  ON_ALL(receives_once),
+        ON_ALL(receives_a_stream),     ON_ALL(receives_what_was_there_already),
+        ON_ALL(chunks_run_out),        ON_ALL(reset_is_told),
+        ON_ALL(receive_cancelled),     ON_ALL(cancelled_in_the_same_turn),
+        ON_ALL(sends_pieces_in_order), ON_ALL(sends_what_there_is_room_for),
+        ON_ALL(waits_for_room_end),    ON_ALL(reads_while_waiting_for_room),
+        ON_ALL(more_events_than_room), ON_ALL(timeouts),
+        ON_ALL(no_wake_is_lost),       ON_ALL(each_wake_ends_a_sleep),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The public functions that change what a running relay was made with. */
+#include "relay/limits.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "relay/options.h"
+#include "relay/relay.h"
+
+#define NS_PER_MS 1000000
+
+void limits_set(struct limits *limits, const hyperderp_limits *from)
+{
+#define SET(field, value) atomic_store_explicit(&limits->field, (value), memory_order_relaxed)
+    SET(max_connections, from->max_connections);
+    SET(queue_frames, from->queue_frames);
+    SET(queue_bytes, (uint32_t)from->queue_bytes);
+    SET(handshake_timeout_ns, (int64_t)from->handshake_timeout_ms * NS_PER_MS);
+    SET(keepalive_ns, (int64_t)from->keepalive_ms * NS_PER_MS);
+    SET(write_timeout_ns, (int64_t)from->write_timeout_ms * NS_PER_MS);
+#undef SET
+}
+
+int hyperderp_relay_set_limits(hyperderp_relay *relay, const hyperderp_limits *given)
+{
+    hyperderp_limits limits = {.size = sizeof(limits)};
+
+    if (!relay || !given || given->size < sizeof(given->size))
+        return -EINVAL;
+    memcpy(&limits, given, given->size < sizeof(limits) ? given->size : sizeof(limits));
+    int error = options_check_limits(&limits, relay->worker_count);
+    if (error)
+        return error;
+    limits_set(&relay->limits, &limits);
+    frame_depot_set_limit(&relay->frames, limits.memory_bytes);
+    relay_set_user_timeout(relay);
+    return 0;
+}
+
+void hyperderp_relay_set_log_level(hyperderp_relay *relay, hyperderp_log_level level)
+{
+    if (relay && level >= HYPERDERP_LOG_ERROR && level <= HYPERDERP_LOG_DEBUG)
+        atomic_store_explicit(&relay->log.level, level, memory_order_relaxed);
+}

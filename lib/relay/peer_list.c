@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The public list of connected clients. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+struct list {
+    char *entries;
+    size_t size; /* of an entry, as the caller knows it */
+    size_t count, room;
+    int64_t now;
+};
+
+static char *next_entry(struct list *list)
+{
+    if (list->count == list->room) {
+        size_t room = list->room ? list->room * 2 : 64;
+        char *grown = reallocarray(list->entries, room, list->size);
+        if (!grown)
+            return NULL;
+        list->entries = grown;
+        list->room = room;
+    }
+    return list->entries + list->count++ * list->size;
+}
+
+static uint64_t read_counter(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* The sink's own lock keeps its socket open, or tells that it has been closed. */
+static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof(address);
+
+    pthread_mutex_lock(&sink->lock);
+    if (!sink->released && getpeername(sink->fd, (struct sockaddr *)&address, &size) == 0)
+        listener_format_address((struct sockaddr *)&address, info->address);
+    for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {
+        info->queued_frames += sink->queue.frames[kind];
+        info->queued_bytes += sink->queue.bytes[kind];
+    }
+    pthread_mutex_unlock(&sink->lock);
+    if (sink->app_name)
+        strncpy(info->app_name, sink->app_name, sizeof(info->app_name) - 1);
+    info->worker = sink->worker;
+    info->home = atomic_load_explicit(&sink->home, memory_order_relaxed);
+    info->packets_received = read_counter(&sink->packets_received);
+    info->bytes_received = read_counter(&sink->bytes_received);
+    info->packets_delivered = read_counter(&sink->packets_delivered);
+    info->bytes_delivered = read_counter(&sink->bytes_delivered);
+    info->drops = read_counter(&sink->drops);
+}
+
+/* Needs the stripe's lock. */
+static bool list_peer(struct list *list, const struct peer *peer)
+{
+    for (struct sink *sink = peer->sinks; sink; sink = sink->next_of_key) {
+        hyperderp_peer_info info = {.key = peer->key, .active = sink == peer->sinks};
+        char *entry = next_entry(list);
+        if (!entry)
+            return false;
+        if (list->now > sink->joined)
+            info.connected_ms = (uint64_t)(list->now - sink->joined) / 1000000;
+        describe_sink(sink, &info);
+        memset(entry, 0, list->size);
+        memcpy(entry, &info, list->size < sizeof(info) ? list->size : sizeof(info));
+    }
+    return true;
+}
+
+static bool list_stripe(struct list *list, struct route_stripe *stripe)
+{
+    bool good = true;
+
+    pthread_mutex_lock(&stripe->lock);
+    for (unsigned i = 0; i < stripe->bucket_count; i++)
+        for (const struct peer *peer = stripe->buckets[i]; peer && good; peer = peer->chain)
+            good = list_peer(list, peer);
+    pthread_mutex_unlock(&stripe->lock);
+    return good;
+}
+
+int hyperderp_relay_peers_sized(const hyperderp_relay *relay, hyperderp_peer_info **out,
+                                size_t *count, size_t size)
+{
+    struct list list = {.size = size};
+    struct timespec now;
+
+    if (!relay || !out || !count || size == 0)
+        return -EINVAL;
+    *out = NULL;
+    *count = 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    list.now = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    /* The locks are no part of what the relay is: taking one changes nothing. */
+    struct route_table *routes = (struct route_table *)(uintptr_t)&relay->routes;
+    for (unsigned i = 0; i < ROUTE_STRIPES; i++) {
+        if (!list_stripe(&list, &routes->stripes[i])) {
+            free(list.entries);
+            return -ENOMEM;
+        }
+    }
+    *out = (hyperderp_peer_info *)(void *)list.entries;
+    *count = list.count;
+    return 0;
+}
+
+void hyperderp_peers_free(hyperderp_peer_info *peers)
+{
+    free(peers);
+}
