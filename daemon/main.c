@@ -9,15 +9,35 @@
 
 #include <hyperderp/hyperderp.h>
 
+#include "commands.h"
 #include "flags.h"
 #include "log.h"
+#include "notify.h"
+#include "reload.h"
 #include "report.h"
-
-/* How long a clean stop may take. */
-#define DRAIN_TIMEOUT_S 10
+#include "startup.h"
+#include "status.h"
+#include "watchdog.h"
+#include "web.h"
 
 /* How often a draining daemon looks whether it shall stop at once. */
 #define DRAIN_STEP_MS 50
+
+/* How often the service manager is told what is going on. */
+#define STATUS_INTERVAL 5
+
+struct daemon {
+    struct flags flags;
+    struct config config;
+    struct status status;
+    struct web *web; /* or NULL */
+    struct watchdog watchdog;
+    uint64_t watchdog_usec;
+    sigset_t signals;
+    int64_t due_ms;              /* of the next tick */
+    unsigned ticks;              /* seconds */
+    hyperderp_counters reported; /* when the status was last told */
+};
 
 /* Each connection needs a file; the hard limit is what the operator allows. */
 static void raise_file_limit(void)
@@ -41,64 +61,103 @@ static void block_signals(sigset_t *handled)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static int make_relay(hyperderp_relay **relay, const struct flags *flags)
+static int64_t now_ms(void)
 {
-    hyperderp_relay_options options;
+    struct timespec now;
 
-    hyperderp_relay_options_init(&options);
-    options.workers = flags->workers;
-    options.engine = flags->engine;
-    options.log = log_from_relay;
-    options.log_level = flags->log_level;
-    int error = hyperderp_relay_new(relay, &options);
-    if (error) {
-        log_print(HYPERDERP_LOG_ERROR, "cannot make the relay: %s", strerror(-error));
-        return error;
-    }
-    for (unsigned i = 0; i < flags->listen_count; i++) {
-        hyperderp_listener_options listener;
-        hyperderp_listener_options_init(&listener);
-        listener.address = flags->listen[i];
-        error = hyperderp_relay_add_listener(*relay, &listener);
-        if (error < 0)
-            return error; /* the relay has logged why */
-    }
-    return 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void say_hello(const hyperderp_relay *relay, const struct flags *flags)
+static void say_hello(const struct daemon *daemon)
 {
-    char text[HYPERDERP_KEY_TEXT_SIZE], address[64] = "";
+    const hyperderp_relay *relay = daemon->status.relay;
+    char text[HYPERDERP_KEY_TEXT_SIZE], address[64] = "", web[64] = "";
     hyperderp_key key;
 
     hyperderp_relay_public_key(relay, &key);
     hyperderp_key_format(&key, text);
     log_print(HYPERDERP_LOG_INFO, "hyper-derp %s, public key %s", hyperderp_version(), text);
-    if (!flags->dev)
+    if (!daemon->flags.dev)
         return;
     (void)hyperderp_relay_listener_address(relay, 0, address, sizeof(address));
-    printf("\nhyper-derp is ready: a DERP relay without TLS, for trying out, at http://%s/derp\n"
-           "Send traffic through it from another terminal:\n"
+    printf("\nhyper-derp is ready: a DERP relay without TLS, for trying out, at http://%s/derp\n",
+           address);
+    if (daemon->web) {
+        web_address(daemon->web, web, sizeof(web));
+        printf("Watch it at http://%s/\n", web);
+    }
+    printf("Send traffic through it from another terminal:\n"
            "    build/hyper-derp-bench --relay %s\n"
            "Stop it with Ctrl-C.\n\n",
-           address, address);
+           address);
     fflush(stdout);
 }
 
-/* Waits for the signal that ends the daemon. */
-static void wait_for_end(const sigset_t *handled)
+/* ---- Running ---- */
+
+/* "12 peers, 3400 packets/s, 38.1 Mbit/s": of the last seconds. */
+static void tell_status(struct daemon *daemon, unsigned seconds)
 {
+    hyperderp_counters now = {.size = sizeof(now)};
+    char text[128];
+
+    hyperderp_relay_counters(daemon->status.relay, &now);
+    uint64_t packets = now.packets_delivered - daemon->reported.packets_delivered;
+    double bits = 8.0 * (double)(now.send_bytes - daemon->reported.send_bytes);
+    snprintf(text, sizeof(text), "%llu peers, %llu packets/s, %.1f Mbit/s%s",
+             (unsigned long long)now.peers_active, (unsigned long long)(packets / seconds),
+             bits / seconds / 1e6, daemon->status.stuck_workers ? ", a worker is stuck" : "");
+    notify_status(text);
+    daemon->reported = now;
+}
+
+/* What is done once a second. */
+static void tick(struct daemon *daemon)
+{
+    daemon->ticks++;
+    daemon->status.stuck_workers = watchdog_look(&daemon->watchdog, now_ms());
+    if (daemon->watchdog_usec && daemon->status.stuck_workers == 0)
+        notify_watchdog();
+    if (daemon->web)
+        web_tick(daemon->web);
+    if (daemon->ticks % STATUS_INTERVAL == 0)
+        tell_status(daemon, STATUS_INTERVAL);
+}
+
+/* Waits for a signal until the next tick is due. 0 when that came. */
+static int next_signal(struct daemon *daemon)
+{
+    int64_t left = daemon->due_ms - now_ms();
+
+    if (left > 0) {
+        const struct timespec wait = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+        int signal_number = sigtimedwait(&daemon->signals, NULL, &wait);
+        if (signal_number > 0)
+            return signal_number;
+        if (now_ms() < daemon->due_ms)
+            return 0; /* interrupted */
+    }
+    daemon->due_ms += 1000;
+    if (daemon->due_ms < now_ms()) /* the process was stopped for a while */
+        daemon->due_ms = now_ms() + 1000;
+    tick(daemon);
+    return 0;
+}
+
+/* Goes on until the signal that ends the daemon. */
+static void serve(struct daemon *daemon)
+{
+    daemon->due_ms = now_ms() + 1000;
     for (;;) {
-        int signal_number;
-        if (sigwait(handled, &signal_number) != 0)
-            continue;
+        int signal_number = next_signal(daemon);
         if (signal_number == SIGTERM || signal_number == SIGINT) {
             log_print(HYPERDERP_LOG_INFO, "%s: draining; once more to stop at once",
                       signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
             return;
         }
         if (signal_number == SIGHUP)
-            log_print(HYPERDERP_LOG_INFO, "SIGHUP: there is no configuration file to reload");
+            reload(&daemon->config, &daemon->flags, &daemon->status, daemon->web);
     }
 }
 
@@ -109,48 +168,116 @@ static bool second_signal(const sigset_t *handled)
     return signal_number == SIGTERM || signal_number == SIGINT;
 }
 
-static void drain(hyperderp_relay *relay, const sigset_t *handled)
+static void drain(struct daemon *daemon)
 {
-    for (unsigned waited = 0; waited < DRAIN_TIMEOUT_S * 1000; waited += DRAIN_STEP_MS) {
+    hyperderp_relay *relay = daemon->status.relay;
+    uint64_t timeout = daemon->config.limits.drain_timeout_ms;
+    int64_t until = now_ms() + (int64_t)timeout;
+
+    daemon->status.draining = true;
+    notify_stopping();
+    while (now_ms() < until) {
         if (hyperderp_relay_drain(relay, DRAIN_STEP_MS) == 0)
             return;
-        if (second_signal(handled)) {
+        if (second_signal(&daemon->signals)) {
             log_print(HYPERDERP_LOG_WARN, "stopping at once");
             return;
         }
     }
-    log_print(HYPERDERP_LOG_WARN, "some clients did not go within %d s: closing them",
-              DRAIN_TIMEOUT_S);
+    log_print(HYPERDERP_LOG_WARN, "some clients did not go within %llu ms: closing them",
+              (unsigned long long)timeout);
+}
+
+/* ---- Beginning and end ---- */
+
+static int start_web(struct daemon *daemon)
+{
+    if (!*daemon->config.metrics.address)
+        return STATUS_OK;
+    int error = web_start(&daemon->web, &daemon->config.metrics, &daemon->status);
+    if (error == 0)
+        return STATUS_OK;
+    daemon->web = NULL;
+    if (daemon->flags.dev) {
+        log_print(HYPERDERP_LOG_WARN, "going on without metrics");
+        return STATUS_OK;
+    }
+    return error == -EINVAL ? STATUS_CONFIG : STATUS_SYSTEM;
+}
+
+static int start(struct daemon *daemon)
+{
+    int status = startup_relay(&daemon->status.relay, &daemon->config, &daemon->flags);
+
+    if (status == STATUS_OK)
+        status = start_web(daemon);
+    if (status != STATUS_OK)
+        return status;
+    daemon->watchdog_usec = notify_watchdog_usec();
+    if (watchdog_init(&daemon->watchdog, daemon->status.relay, daemon->watchdog_usec) != 0) {
+        log_print(HYPERDERP_LOG_ERROR, "no memory for the watchdog");
+        return STATUS_SYSTEM;
+    }
+    return STATUS_OK;
+}
+
+static void finish(struct daemon *daemon)
+{
+    drain(daemon);
+    hyperderp_relay_stop(daemon->status.relay);
+    report_counters(daemon->status.relay);
+}
+
+static int run(struct daemon *daemon)
+{
+    daemon->status.started = daemon->status.config_last_success = time(NULL);
+    daemon->status.has_file = daemon->flags.config_file != NULL;
+    log_set_level(daemon->config.log_level);
+    log_set_format(daemon->config.log_format);
+    block_signals(&daemon->signals);
+    raise_file_limit();
+    int status = start(daemon);
+    if (status == STATUS_OK) {
+        say_hello(daemon);
+        notify_ready();
+        serve(daemon);
+        finish(daemon);
+    }
+    web_stop(daemon->web); /* before the relay that it shows */
+    hyperderp_relay_free(daemon->status.relay);
+    watchdog_free(&daemon->watchdog);
+    if (status == STATUS_OK)
+        log_print(HYPERDERP_LOG_INFO, "stopped");
+    return status;
+}
+
+static int load_and_run(struct daemon *daemon)
+{
+    if (daemon->flags.has_log_level)
+        log_set_level(daemon->flags.log_level);
+    int error = configuration_load(&daemon->config, &daemon->flags);
+    int status = error == 0 ? run(daemon) : error == -ENOMEM ? STATUS_SYSTEM : STATUS_CONFIG;
+    config_free(&daemon->config);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct flags flags;
-    hyperderp_relay *relay;
-    sigset_t handled;
+    static struct daemon daemon;
+    int status = flags_parse(&daemon.flags, argc, argv);
 
-    int status = flags_parse(&flags, argc, argv);
     if (status >= 0)
         return status;
-    log_set_level(flags.log_level);
-    block_signals(&handled);
-    raise_file_limit();
-    int error = make_relay(&relay, &flags);
-    if (error == 0) {
-        error = hyperderp_relay_start(relay);
-        if (error)
-            log_print(HYPERDERP_LOG_ERROR, "cannot start the relay: %s", strerror(-error));
+    log_init();
+    switch (daemon.flags.command) {
+    case COMMAND_CHECK_CONFIG:
+        return command_check_config(&daemon.flags);
+    case COMMAND_PRINT_CONFIG:
+        return command_print_config(&daemon.flags);
+    case COMMAND_KEYGEN:
+        return command_keygen(&daemon.flags);
+    case COMMAND_RUN:
+        break;
     }
-    if (error) {
-        hyperderp_relay_free(relay);
-        return error == -EINVAL ? STATUS_USAGE : STATUS_SYSTEM;
-    }
-    say_hello(relay, &flags);
-    wait_for_end(&handled);
-    drain(relay, &handled);
-    hyperderp_relay_stop(relay);
-    report_counters(relay);
-    hyperderp_relay_free(relay);
-    log_print(HYPERDERP_LOG_INFO, "stopped");
-    return STATUS_OK;
+    return load_and_run(&daemon);
 }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* --check-config, --print-config, keygen. */
+#include "commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "key_file.h"
+#include "problems.h"
+
+static void print_problems(const struct problems *problems)
+{
+    char line[1024];
+
+    for (size_t i = 0; i < problems->count; i++) {
+        problem_format(&problems->list[i], line, sizeof(line));
+        fprintf(stderr, "%s\n", line);
+    }
+    if (problems->total > problems->count)
+        fprintf(stderr, "and %zu problems more\n", problems->total - problems->count);
+}
+
+static int out_of_memory(void)
+{
+    fputs("hyper-derp: out of memory\n", stderr);
+    return STATUS_SYSTEM;
+}
+
+/* Reads file and flags; with check, also whether it can be run. */
+static int load(struct config *config, const struct flags *flags, bool check)
+{
+    struct problems problems;
+
+    problems_init(&problems);
+    int error = flags->config_file ? config_read(config, flags->config_file, &problems)
+                                   : config_init(config);
+    if (error == 0)
+        error = flags_apply(flags, config);
+    if (error == 0 && check)
+        error = config_check(config, flags->config_file, &problems);
+    print_problems(&problems);
+    problems_free(&problems);
+    if (error == -ENOMEM)
+        return out_of_memory();
+    return error ? STATUS_CONFIG : STATUS_OK;
+}
+
+int command_check_config(const struct flags *flags)
+{
+    struct config config;
+    int status = load(&config, flags, true);
+
+    if (status == STATUS_OK)
+        printf("%s: the configuration is good\n", flags->config_file);
+    config_free(&config);
+    return status;
+}
+
+int command_print_config(const struct flags *flags)
+{
+    struct config config;
+    int status = load(&config, flags, false);
+
+    if (status == STATUS_OK && config_print(&config, stdout) != 0) {
+        perror("hyper-derp: standard output");
+        status = STATUS_IO;
+    }
+    config_free(&config);
+    return status;
+}
+
+static void print_public(const hyperderp_private_key *key)
+{
+    char text[HYPERDERP_KEY_TEXT_SIZE];
+    hyperderp_key public;
+
+    hyperderp_private_key_public(key, &public);
+    hyperderp_key_format(&public, text);
+    puts(text);
+}
+
+static int print_new(void)
+{
+    char text[HYPERDERP_PRIVATE_KEY_TEXT_SIZE];
+    hyperderp_private_key key;
+
+    int error = hyperderp_private_key_generate(&key);
+    if (error) {
+        fprintf(stderr, "hyper-derp: no random bytes: %s\n", strerror(-error));
+        return STATUS_SYSTEM;
+    }
+    hyperderp_private_key_format(&key, text);
+    puts(text);
+    print_public(&key);
+    hyperderp_private_key_wipe(&key);
+    explicit_bzero(text, sizeof(text));
+    return STATUS_OK;
+}
+
+int command_keygen(const struct flags *flags)
+{
+    char fault[KEY_FILE_FAULT];
+    hyperderp_private_key key;
+    bool open_to_others;
+    int error;
+
+    if (!flags->key_file)
+        return print_new();
+    if (strcmp(flags->key_file, "-") == 0) {
+        error = key_file_parse(stdin, &key);
+        snprintf(fault, sizeof(fault),
+                 "standard input: expected a line privkey:<64 hexadecimal digits>");
+    } else {
+        error = key_file_read(flags->key_file, &key, &open_to_others, fault);
+    }
+    if (error) {
+        fprintf(stderr, "hyper-derp: %s\n", fault);
+        return STATUS_IO;
+    }
+    print_public(&key);
+    hyperderp_private_key_wipe(&key);
+    return STATUS_OK;
+}

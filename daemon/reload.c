@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From SIGHUP to a relay with other limits. */
+#include "reload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+#include "notify.h"
+#include "schema.h"
+
+static void log_problems(const struct problems *problems)
+{
+    char line[1024];
+
+    for (size_t i = 0; i < problems->count; i++) {
+        problem_format(&problems->list[i], line, sizeof(line));
+        log_print(HYPERDERP_LOG_ERROR, "%s", line);
+    }
+    if (problems->total > problems->count)
+        log_print(HYPERDERP_LOG_ERROR, "and %zu problems more", problems->total - problems->count);
+}
+
+static int load(struct config *config, const struct flags *flags, struct problems *problems)
+{
+    int error = flags->config_file ? config_read(config, flags->config_file, problems)
+                                   : config_init(config);
+    /* All problems are told at once, those of the whole too. */
+    if (error == 0 || error == -EINVAL) {
+        int applied = config->key_file ? flags_apply(flags, config) : 0;
+        if (applied)
+            return applied;
+        if (error == 0 || config->listener_count > 0)
+            error = config_check(config, flags->config_file, problems) ? -EINVAL : error;
+    }
+    return error;
+}
+
+int configuration_load(struct config *config, const struct flags *flags)
+{
+    struct problems problems;
+
+    problems_init(&problems);
+    *config = (struct config){0};
+    int error = load(config, flags, &problems);
+    log_problems(&problems);
+    if (error == -ENOMEM)
+        log_print(HYPERDERP_LOG_ERROR, "no memory for the configuration");
+    problems_free(&problems);
+    return error;
+}
+
+hyperderp_limits configuration_limits(const struct config *config)
+{
+    const struct config_limits *limits = &config->limits;
+
+    return (hyperderp_limits){
+        .size = sizeof(hyperderp_limits),
+        .max_connections = (unsigned)limits->max_connections,
+        .queue_frames = (unsigned)limits->queue_frames,
+        .queue_bytes = (size_t)limits->queue_bytes,
+        .memory_bytes = (size_t)limits->memory,
+        .handshake_timeout_ms = (unsigned)limits->handshake_timeout_ms,
+        .keepalive_ms = (unsigned)limits->keepalive_ms,
+        .write_timeout_ms = (unsigned)limits->write_timeout_ms,
+    };
+}
+
+/* Writes "limits.keepalive "60s" -> "30s"", after a comma where something stands already. */
+static void note_change(FILE *out, const struct schema_key *key, const struct config *before,
+                        const struct config *after)
+{
+    fprintf(out, "%s%s%s%s ", ftell(out) > 0 ? ", " : "", key->section, *key->section ? "." : "",
+            key->name);
+    schema_print_value(key, before, out);
+    fputs(" -> ", out);
+    schema_print_value(key, after, out);
+}
+
+static bool same_listeners(const struct config *a, const struct config *b)
+{
+    if (a->listener_count != b->listener_count)
+        return false;
+    for (size_t i = 0; i < a->listener_count; i++)
+        if (strcmp(a->listeners[i].address, b->listeners[i].address) != 0 ||
+            a->listeners[i].tls != b->listeners[i].tls)
+            return false;
+    return true;
+}
+
+/* Lists the changed keys that can be applied, or those that cannot. */
+static void list_changes(FILE *out, bool reloadable, const struct config *before,
+                         const struct config *after)
+{
+    for (size_t i = 0; i < schema_key_count; i++) {
+        const struct schema_key *key = &schema_keys[i];
+        if (strcmp(key->section, "listener") != 0 && key->reload == reloadable &&
+            !schema_same(key, before, after))
+            note_change(out, key, before, after);
+    }
+    if (!reloadable && !same_listeners(before, after))
+        fprintf(out, "%sthe listeners", ftell(out) > 0 ? ", " : "");
+}
+
+static char *describe_changes(bool reloadable, const struct config *before,
+                              const struct config *after)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    list_changes(out, reloadable, before, after);
+    fclose(out);
+    return text;
+}
+
+static void log_changes(const char *file, const struct config *before, const struct config *after)
+{
+    char *applied = describe_changes(true, before, after);
+    char *left = describe_changes(false, before, after);
+
+    log_print(HYPERDERP_LOG_INFO, "reloaded %s: %s", file,
+              applied && *applied ? applied : "nothing that can be applied has changed");
+    if (left && *left)
+        log_print(HYPERDERP_LOG_WARN, "needs a restart, and was left as it was: %s", left);
+    free(applied);
+    free(left);
+}
+
+/* The values that were applied are those of the running relay from now on; the others stay. */
+static void keep_applied(struct config *config, const struct config *fresh)
+{
+    config->limits = fresh->limits;
+    config->log_level = fresh->log_level;
+    config->log_format = fresh->log_format;
+    config->metrics.debug_endpoints = fresh->metrics.debug_endpoints;
+}
+
+static int apply(struct config *config, const struct flags *flags, const struct config *fresh,
+                 const struct status *status, struct web *web)
+{
+    const hyperderp_limits limits = configuration_limits(fresh);
+    int error = hyperderp_relay_set_limits(status->relay, &limits);
+
+    if (error) {
+        log_print(HYPERDERP_LOG_ERROR, "%s: the relay does not take the limits: %s",
+                  flags->config_file, strerror(-error));
+        return error;
+    }
+    log_changes(flags->config_file, config, fresh);
+    hyperderp_relay_set_log_level(status->relay, fresh->log_level);
+    log_set_level(fresh->log_level);
+    log_set_format(fresh->log_format);
+    if (web)
+        web_set_debug(web, fresh->metrics.debug_endpoints);
+    keep_applied(config, fresh);
+    return 0;
+}
+
+void reload(struct config *config, const struct flags *flags, struct status *status,
+            struct web *web)
+{
+    struct config fresh;
+
+    if (!flags->config_file) {
+        log_print(HYPERDERP_LOG_INFO, "SIGHUP: there is no configuration file to reload");
+        return;
+    }
+    notify_reloading();
+    status->config_reloads++;
+    int error = configuration_load(&fresh, flags);
+    if (error == 0)
+        error = apply(config, flags, &fresh, status, web);
+    if (error == 0) {
+        status->config_last_success = time(NULL);
+    } else {
+        status->config_reload_errors++;
+        log_print(HYPERDERP_LOG_ERROR, "%s was not reloaded: everything stays as it was",
+                  flags->config_file);
+    }
+    config_free(&fresh);
+    notify_ready();
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Key, relay, listeners. */
+#include "startup.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "handed_sockets.h"
+#include "key_file.h"
+#include "log.h"
+#include "reload.h"
+
+/* Without a file there is nowhere to keep a key: it stays zero, and the relay makes itself one. */
+static int load_key(hyperderp_private_key *key, const struct config *config,
+                    const struct flags *flags)
+{
+    char fault[KEY_FILE_FAULT];
+    bool open_to_others = false;
+
+    *key = (hyperderp_private_key){{0}};
+    if (!flags->config_file || flags->dev)
+        return STATUS_OK;
+    int error = key_file_read(config->key_file, key, &open_to_others, fault);
+    if (error == -ENOENT) {
+        error = key_file_make(config->key_file, key, fault);
+        if (error == 0)
+            log_print(HYPERDERP_LOG_INFO, "made the key file %s", config->key_file);
+        /* Another one was a moment faster. */
+        if (error == -EEXIST)
+            error = key_file_read(config->key_file, key, &open_to_others, fault);
+    }
+    if (open_to_others)
+        log_print(HYPERDERP_LOG_WARN, "others can read the key file %s: chmod 600 it",
+                  config->key_file);
+    if (error)
+        log_print(HYPERDERP_LOG_ERROR, "%s", fault);
+    return error == 0 ? STATUS_OK : error == -EINVAL ? STATUS_CONFIG : STATUS_IO;
+}
+
+static void set_options(hyperderp_relay_options *options, const struct config *config)
+{
+    const hyperderp_limits limits = configuration_limits(config);
+
+    hyperderp_relay_options_init(options);
+    options->workers = (unsigned)config->workers;
+    options->engine = config->io.engine;
+    options->sqpoll = config->io.sqpoll;
+    options->socket_buffer = (unsigned)config->io.socket_buffer;
+    options->pin_workers = config->pin_workers;
+    options->pin_cores = config->pin_cores.items;
+    options->pin_core_count = (unsigned)config->pin_cores.count;
+    options->max_connections = limits.max_connections;
+    options->queue_frames = limits.queue_frames;
+    options->queue_bytes = limits.queue_bytes;
+    options->memory_bytes = limits.memory_bytes;
+    options->handshake_timeout_ms = limits.handshake_timeout_ms;
+    options->keepalive_ms = limits.keepalive_ms;
+    options->write_timeout_ms = limits.write_timeout_ms;
+    options->log = log_from_relay;
+    options->log_level = config->log_level;
+}
+
+static int add_listener(hyperderp_relay *relay, const struct config_listener *from,
+                        struct handed_sockets *handed)
+{
+    static const char systemd[] = "systemd:";
+    hyperderp_listener_options options;
+
+    hyperderp_listener_options_init(&options);
+    if (strncmp(from->address, systemd, sizeof(systemd) - 1) == 0) {
+        options.fd = handed_sockets_find(handed, from->address + sizeof(systemd) - 1);
+        if (options.fd < 0)
+            return options.fd;
+    } else {
+        options.address = from->address;
+    }
+    int listener = hyperderp_relay_add_listener(relay, &options);
+    return listener < 0 ? listener : 0; /* the relay has logged why */
+}
+
+static int add_listeners(hyperderp_relay *relay, const struct config *config)
+{
+    struct handed_sockets handed;
+    int error = handed_sockets_take(&handed);
+
+    if (error)
+        log_print(HYPERDERP_LOG_ERROR, "sockets of systemd: %s", strerror(-error));
+    for (size_t i = 0; i < config->listener_count && error == 0; i++)
+        error = add_listener(relay, &config->listeners[i], &handed);
+    handed_sockets_free(&handed);
+    return error;
+}
+
+int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags)
+{
+    hyperderp_relay_options options;
+
+    *out = NULL;
+    set_options(&options, config);
+    int status = load_key(&options.private_key, config, flags);
+    if (status != STATUS_OK)
+        return status;
+    int error = hyperderp_relay_new(out, &options);
+    hyperderp_private_key_wipe(&options.private_key);
+    if (error) {
+        log_print(HYPERDERP_LOG_ERROR, "cannot make the relay: %s", strerror(-error));
+        return error == -EINVAL ? STATUS_CONFIG : STATUS_SYSTEM;
+    }
+    error = add_listeners(*out, config);
+    if (error)
+        return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_SYSTEM;
+    error = hyperderp_relay_start(*out);
+    if (error)
+        log_print(HYPERDERP_LOG_ERROR, "cannot start the relay: %s", strerror(-error));
+    return error ? STATUS_SYSTEM : STATUS_OK;
+}

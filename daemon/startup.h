@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a configuration to a relay that listens. */
+#ifndef DAEMON_STARTUP_H
+#define DAEMON_STARTUP_H
+
+#include "flags.h"
+
+/* Makes the relay with its key and its listeners. What went wrong has been logged. Returns
+ * STATUS_OK or the exit status; *out must be freed in each case. */
+int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags);
+
+#endif
