@@ -68,9 +68,10 @@ DAEMON_OBJS := $(DAEMON_SRCS:%.c=$(OBJ)/%.o)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(OBJ)/%.o)
 # Files named test_*.c are programs; the other files beside them are linked into each of those.
 UNIT_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(UNIT_SRCS)))
-# The daemon's unit tests see all of it but its main().
+# All of the daemon but its main(): for its unit tests, and programs that use a part of it.
+DAEMON_PARTS := $(filter-out $(OBJ)/daemon/main.o,$(DAEMON_OBJS))
 DAEMON_TEST_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/daemon/test_%,$(DAEMON_TEST_SRCS))) \
-	$(filter-out $(OBJ)/daemon/main.o,$(DAEMON_OBJS))
+	$(DAEMON_PARTS)
 INTEGRATION_SHARED := $(patsubst %.c,$(OBJ)/%.o,\
 	$(filter-out tests/integration/test_%,$(INTEGRATION_SRCS)))
 
@@ -86,7 +87,9 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%
 INTEGRATION ?= $(notdir $(INTEGRATION_TESTS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
-TESTS := $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
+TOML_DECODER := $(BUILD)/tests/toml-decoder
+CONFIG_PAGES := $(BUILD)/config-pages
+TESTS := $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
 
 # ---- Flags -------------------------------------------------------------------------------------
 
@@ -140,6 +143,8 @@ LIBS = $(MODULE_LIBS) $(LDLIBS)
 $(OBJ)/lib/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIC
 $(OBJ)/daemon/%.o: OBJ_FLAGS = -Iinclude $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/tests/daemon/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) $(CMOCKA_CFLAGS) -fPIE
+$(OBJ)/docs/generate/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
+$(OBJ)/tests/toml/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/bench/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIE
 $(OBJ)/tests/%.o: OBJ_FLAGS = -Iinclude -Ilib $(CMOCKA_CFLAGS) -fPIE
 
@@ -216,7 +221,19 @@ $(Q)$(CC) -pie $(HD_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(LIBS)
 endef
 
 $(DAEMON): $(DAEMON_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
-	$(call link,$(DAEMON_LIBS))
+	$(call link,$(DAEMON_LIBS) -lm)
+
+# The page is part of the program.
+$(OBJ)/daemon/status_page.o: daemon/status_page.html
+
+# Programs of the tree that use parts of the daemon.
+$(TOML_DECODER): $(OBJ)/tests/toml/toml_decoder.o $(DAEMON_PARTS) $(ARCHIVE) $(BUILD)/flags \
+		$(BUILD)/sources
+	$(call link,$(DAEMON_LIBS) -lm)
+
+$(CONFIG_PAGES): $(OBJ)/docs/generate/config_pages.o $(DAEMON_PARTS) $(ARCHIVE) $(BUILD)/flags \
+		$(BUILD)/sources
+	$(call link,$(DAEMON_LIBS) -lm)
 
 $(BENCH): $(BENCH_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link)
@@ -226,7 +243,7 @@ $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_SHARED) $(ARCHIVE) $(BUILD)/
 
 $(BUILD)/tests/daemon/%: $(OBJ)/tests/daemon/%.o $(DAEMON_TEST_SHARED) $(ARCHIVE) $(BUILD)/flags \
 		$(BUILD)/sources
-	$(call link,$(CMOCKA_LIBS) $(DAEMON_LIBS))
+	$(call link,$(CMOCKA_LIBS) $(DAEMON_LIBS) -lm)
 
 $(BUILD)/tests/integration/%: $(OBJ)/tests/integration/%.o $(INTEGRATION_SHARED) $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources
