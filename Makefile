@@ -89,7 +89,7 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
 TOML_DECODER := $(BUILD)/tests/toml-decoder
 CONFIG_PAGES := $(BUILD)/config-pages
-TESTS := $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
+TESTS := $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
 
 # ---- Flags -------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
 	CC=$(call quoted,$(CC)) WERROR=$(WERROR) GNUMAKE=$(call quoted,$(MAKE_COMMAND)) \
 	SONAME=$(SONAME) VERSION=$(VERSION)
 
-STYLE_CHECKS := tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
+STYLE_CHECKS := tests/check/pages.sh tests/check/man.sh tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
 	tests/check/symbols.sh tests/check/selftest.sh
 
 # Each program is given as NAME:COMMAND.
@@ -299,7 +299,7 @@ run_style = $(RUNNER) --timeout 120 run style $(foreach c,$(STYLE_CHECKS),'$(bas
 run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 	$(foreach t,$(UNIT_TESTS) $(DAEMON_TESTS),'$(notdir $t):$t') $(foreach f,$(FUZZ_NAMES),\
 	'replay_$f:$(BUILD)/tests/fuzz/replay_$f tests/fuzz/corpus/$f') \
-	compare:bench/compare/check.sh
+	toml_suite:tests/check/toml.sh compare:bench/compare/check.sh
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
@@ -314,14 +314,18 @@ endef
 
 INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 
+.PHONY: docs
+docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
+	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
+
 .PHONY: check check-style check-unit check-integration check-interop check-install fuzz
 check: all $(INSTALLED) ## build, then run all tests
 	$(call run_suites,style unit integration interop install)
 
-check-style: $(SHARED) ## formatting, direction of includes, exported symbols
+check-style: $(SHARED) $(CONFIG_PAGES) ## formatting, direction of includes, exported symbols
 	$(call run_suites,style)
 
-check-unit: $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) ## unit tests, and the fuzzers' corpora replayed
+check-unit: $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) ## unit tests, and the fuzzers' corpora replayed
 	$(call run_suites,unit)
 
 check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start the daemon

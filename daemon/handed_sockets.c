@@ -35,8 +35,8 @@ static void log_missing(const struct handed_sockets *handed, const char *name)
     size_t at = 0;
 
     for (int i = 0; i < handed->count && at < sizeof(list); i++)
-        at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "",
-                               handed->names[i]);
+        at +=
+            (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "", handed->names[i]);
     log_print(HYPERDERP_LOG_ERROR,
               "listener systemd:%s: systemd handed over %s%s; the socket unit needs "
               "FileDescriptorName=%s",

@@ -115,7 +115,8 @@ static int make_file(const char *path, const hyperderp_private_key *key, char *f
         return say(fault, path, "cannot be made", -ENAMETOOLONG);
     int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
     if (fd < 0)
-        return say(fault, path, "cannot be made; make its folder writable, or set key_file", -errno);
+        return say(fault, path, "cannot be made; make its folder writable, or set key_file",
+                   -errno);
     int error = write_key(fd, key);
     close(fd);
     if (error == 0 && link(temporary, path) != 0)

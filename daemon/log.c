@@ -83,8 +83,8 @@ uint64_t log_suppressed(void)
 }
 
 /*
- * One write() a line, so that lines of several threads do not mix. A pipe that nobody reads must not
- * stop a worker: a line that cannot be written at once is lost, and counted.
+ * One write() a line, so that lines of several threads do not mix. A pipe that nobody reads must
+ * not stop a worker: a line that cannot be written at once is lost, and counted.
  */
 static void write_out(const char *line, size_t size)
 {
@@ -196,8 +196,8 @@ static bool may_write(const char *text, uint64_t *before)
     struct limit *limit = limit_of(shape, now.tv_sec);
     time_t more = (now.tv_sec - limit->counted) / LIMIT_INTERVAL;
     if (more > 0) {
-        limit->tokens = more + limit->tokens > LIMIT_BURST ? LIMIT_BURST
-                                                           : limit->tokens + (unsigned)more;
+        limit->tokens =
+            more + limit->tokens > LIMIT_BURST ? LIMIT_BURST : limit->tokens + (unsigned)more;
         limit->counted = now.tv_sec;
     }
     bool good = limit->tokens > 0;

@@ -40,11 +40,10 @@ json_t *status_json_health(const struct status *status)
 
     return json_pack("{s:s, s:s, s:s, s:I, s:i, s:o, s:o, s:o}", "status", state_of(status),
                      "version", hyperderp_version(), "engine",
-                     hyperderp_engine_name(hyperderp_relay_engine(status->relay)),
-                     "uptime_seconds", (json_int_t)(time(NULL) - status->started),
-                     "stuck_workers", (int)status->stuck_workers, "workers",
-                     number(counters.workers), "peers", number(counters.peers_active),
-                     "connections", number(counters.connections));
+                     hyperderp_engine_name(hyperderp_relay_engine(status->relay)), "uptime_seconds",
+                     (json_int_t)(time(NULL) - status->started), "stuck_workers",
+                     (int)status->stuck_workers, "workers", number(counters.workers), "peers",
+                     number(counters.peers_active), "connections", number(counters.connections));
 }
 
 static json_t *worker_json(const hyperderp_worker_info *info)

@@ -45,8 +45,8 @@ static bool look_at(struct watchdog *watchdog, unsigned worker, int64_t now_ms)
     if (now_ms - watched->moved_ms < watchdog->patience_ms)
         return false;
     if (!watched->stuck)
-        log_print(HYPERDERP_LOG_ERROR, "worker %u is stuck: no turn of its loop for %lld ms", worker,
-                  (long long)(now_ms - watched->moved_ms));
+        log_print(HYPERDERP_LOG_ERROR, "worker %u is stuck: no turn of its loop for %lld ms",
+                  worker, (long long)(now_ms - watched->moved_ms));
     watched->stuck = true;
     return true;
 }

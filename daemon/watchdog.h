@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whether every worker makes progress: each is woken every second, and must make a turn of its loop.
- * The main thread alone.
+ * Whether every worker makes progress: each is woken every second, and must make a turn of its
+ * loop. The main thread alone.
  */
 #ifndef DAEMON_WATCHDOG_H
 #define DAEMON_WATCHDOG_H
@@ -18,7 +18,7 @@ struct watchdog {
         uint64_t turns;   /* at the last look */
         int64_t moved_ms; /* when it was last seen to turn */
         bool stuck;       /* has been logged */
-    } *watched;
+    } * watched;
 };
 
 /* usec is what the service manager wants to hear within, 0: nothing. A worker counts as stuck after

@@ -50,13 +50,14 @@ struct answer {
 static struct answer text_answer(unsigned status, const char *text)
 {
     char *copy = strdup(text);
-    return (struct answer){status, "text/plain; charset=utf-8", copy, copy ? strlen(copy) : 0, false};
+    return (struct answer){status, "text/plain; charset=utf-8", copy, copy ? strlen(copy) : 0,
+                           false};
 }
 
 static struct answer json_answer(unsigned status, json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6))
-                      : NULL;
+    char *text =
+        json ? json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(json);
     return (struct answer){status, "application/json", text, text ? strlen(text) : 0, false};
 }
@@ -130,8 +131,7 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct ans
     if (!answer.body)
         return MHD_NO; /* without memory the connection is closed */
     struct MHD_Response *response = MHD_create_response_from_buffer(
-        answer.size, answer.body,
-        answer.is_page ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
+        answer.size, answer.body, answer.is_page ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
     if (!response) {
         if (!answer.is_page)
             free(answer.body);
@@ -272,7 +272,8 @@ int web_start(struct web **out, const struct config_metrics *options, const stru
         web_stop(web);
         return error;
     }
-    log_print(HYPERDERP_LOG_INFO, "metrics on %s://%s/", web->cert ? "https" : "http", web->address);
+    log_print(HYPERDERP_LOG_INFO, "metrics on %s://%s/", web->cert ? "https" : "http",
+              web->address);
     *out = web;
     return 0;
 }

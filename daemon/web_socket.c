@@ -34,9 +34,8 @@ static int listen_on(const struct addrinfo *info, bool any)
 /* Every address: one socket for IPv6 and IPv4, or without IPv6 one for IPv4. */
 static int open_any(const char *port)
 {
-    struct addrinfo hints = {.ai_family = AF_INET6,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo hints = {
+        .ai_family = AF_INET6, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     int fd = -EAFNOSUPPORT;
 
     for (int i = 0; i < 2 && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL); i++) {

@@ -23,7 +23,7 @@ if [ "$version" != 14 ]; then
 fi
 
 folders=()
-for folder in include lib daemon bench tests examples; do
+for folder in include lib daemon bench tests examples docs; do
     [ ! -d "$folder" ] || folders+=("$folder")
 done
 mapfile -d '' files < <(find "${folders[@]}" -name '*.[ch]' -print0 | sort -z)
