@@ -35,8 +35,12 @@ static void put_number(const struct schema_key *key, uint64_t value, char *out, 
                               : key->type == SCHEMA_DURATION ? times
                                                              : NULL;
 
-    while (unit && unit->name && (value < unit->times || value % unit->times != 0))
-        unit++;
+    /* People say 60 seconds and 90 minutes, but two minutes and two hours. */
+    for (; unit && unit->name; unit++) {
+        bool few = key->type == SCHEMA_DURATION && unit->times >= 60000;
+        if (value >= unit->times * (few ? 2 : 1) && value % unit->times == 0)
+            break;
+    }
     if (unit && unit->name)
         snprintf(out, room, "%" PRIu64 "%s", value / unit->times, unit->name);
     else

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The daemon as a service: its configuration file, reload, the service manager's socket, sockets
+ * handed over, the key file, metrics, logs. */
+#include <jansson.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "relay_process.h"
+#include "traffic.h"
+
+#define SYSTEM 71
+#define CONFIG 78
+
+/* A folder of its own for each test, with the configuration in it. */
+static char folder[64], file[96], key[96];
+
+static void make_folder(void)
+{
+    snprintf(folder, sizeof(folder), "/tmp/hyper-derp-service.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof(file), "%s/config.toml", folder);
+    snprintf(key, sizeof(key), "%s/certs/derp.key", folder);
+}
+
+static void remove_folder(void)
+{
+    char command[128];
+
+    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* Writes a configuration that listens, and more behind it. */
+static void write_config(const struct cell *cell, const char *limits)
+{
+    FILE *out = fopen(file, "w");
+
+    assert_non_null(out);
+    fprintf(out,
+            "workers = %u\nkey_file = \"%s\"\n"
+            "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
+            "[metrics]\naddress = \"127.0.0.1:0\"\n"
+            "[io]\nengine = \"%s\"\n"
+            "[limits]\n%s\n",
+            cell->workers, key, hyperderp_engine_name(cell->engine), limits);
+    fclose(out);
+}
+
+static void assert_contains(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" is not in:\n%s", part, text);
+}
+
+static struct process *start(void)
+{
+    struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", file, NULL}, -1);
+
+    process_await_ready(daemon);
+    process_await_log(daemon, "public key");
+    return daemon;
+}
+
+static struct process *expect_refusal(int status)
+{
+    struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", file, NULL}, -1);
+
+    assert_int_equal(process_wait(daemon, PATIENCE_MS), status);
+    return daemon;
+}
+
+/* What the metrics say of a sample, by its whole name. */
+static double metric(struct process *daemon, const char *name)
+{
+    static char answer[1 << 17];
+    char request[128], address[64] = "", line[128];
+    const char *at = strstr(process_log(daemon), "metrics on http://");
+    size_t len = 0;
+
+    assert_non_null(at);
+    sscanf(at, "metrics on http://%63[^/]", address);
+    int fd = tcp_connect(address);
+    int n = snprintf(request, sizeof(request),
+                     "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
+    for (ssize_t got = 1; got > 0; len += (size_t)got) {
+        struct pollfd item = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&item, 1, PATIENCE_MS), 1);
+        got = recv(fd, answer + len, sizeof(answer) - 1 - len, 0);
+        assert_true(got >= 0);
+    }
+    answer[len] = '\0';
+    close(fd);
+    snprintf(line, sizeof(line), "\n%s ", name);
+    at = strstr(answer, line);
+    if (!at)
+        fail_msg("no metric %s", name);
+    return strtod(at + strlen(line), NULL);
+}
+
+static void test_key_is_made_once(void **state)
+{
+    char first[128], second[128];
+    struct stat info;
+
+    make_folder();
+    write_config(*state, "");
+    struct process *daemon = start();
+    assert_contains(process_log(daemon), "made the key file");
+    assert_int_equal(stat(key, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    sscanf(strstr(process_log(daemon), "nodekey:"), "%127s", first);
+    process_stop(daemon);
+    process_free(daemon);
+
+    daemon = start();
+    assert_null(strstr(process_log(daemon), "made the key file"));
+    sscanf(strstr(process_log(daemon), "nodekey:"), "%127s", second);
+    assert_string_equal(first, second);
+    process_stop(daemon);
+    process_free(daemon);
+
+    const char *arguments[] = {"keygen", "--pub", key, NULL};
+    struct process *keygen = process_spawn(DAEMON, arguments, -1);
+    assert_int_equal(process_wait(keygen, PATIENCE_MS), 0);
+    assert_contains(process_output(keygen), first);
+    process_free(keygen);
+    remove_folder();
+}
+
+static void test_all_mistakes_are_told(void **state)
+{
+    char line[256];
+
+    make_folder();
+    write_config(*state, "keepalive = 1\nqueue_framse = 2\nclient_rate = 4096");
+    struct process *daemon = expect_refusal(CONFIG);
+    const char *log = process_log(daemon);
+    snprintf(line, sizeof(line), "%s:11:13: limits.keepalive: expected a duration", file);
+    assert_contains(log, line);
+    snprintf(line, sizeof(line),
+             "%s:12:1: unknown key queue_framse in limits: did you mean queue_frames?", file);
+    assert_contains(log, line);
+    snprintf(line, sizeof(line), "%s:13:1: limits.client_rate: a limit on clients' rates is not in",
+             file);
+    assert_contains(log, line);
+    process_free(daemon);
+
+    FILE *out = fopen(file, "w");
+    fprintf(out, "[[listener]]\naddress = \":443\"\n");
+    fclose(out);
+    daemon = expect_refusal(CONFIG);
+    assert_contains(process_log(daemon), "TLS is not in this build yet");
+    process_free(daemon);
+
+    /* The key's folder is a file. */
+    write_config(*state, "");
+    char place[96];
+    snprintf(place, sizeof(place), "%s/certs", folder);
+    out = fopen(place, "w");
+    fclose(out);
+    daemon = expect_refusal(74);
+    assert_contains(process_log(daemon), "key file");
+    process_free(daemon);
+    remove_folder();
+}
+
+static void test_metrics_address_in_use(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)state;
+    make_folder();
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    FILE *out = fopen(file, "w");
+    fprintf(out,
+            "key_file = \"%s\"\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
+            "[metrics]\naddress = \"127.0.0.1:%u\"\n",
+            key, ntohs(at.sin_port));
+    fclose(out);
+    struct process *daemon = expect_refusal(SYSTEM);
+    assert_contains(process_log(daemon), "another program listens there");
+    process_free(daemon);
+    close(fd);
+    remove_folder();
+}
+
+/* A reload changes what can be changed, and a broken file nothing; packets pass all the while. */
+static void test_reload(void **state)
+{
+    make_folder();
+    write_config(*state, "max_connections = 100");
+    struct process *daemon = start();
+    struct pair *pair = pair_start(process_address(daemon), 500, 400);
+
+    write_config(*state, "max_connections = 3\nkeepalive = \"2s\"\n[stun]\naddress = \"\"");
+    kill(process_pid(daemon), SIGHUP);
+    process_await_log(daemon, "limits.max_connections 100 -> 3, limits.keepalive \"60s\" -> \"2s\"");
+    assert_true(metric(daemon, "hyper_derp_config_reloads_total") == 1);
+    assert_true(metric(daemon, "hyper_derp_config_reload_errors_total") == 0);
+
+    /* Two are the pair's: a third may come, a fourth may not. */
+    struct client_socket *third = client_join(process_address(daemon), NULL);
+    int fourth = tcp_connect(process_address(daemon));
+    assert_true(tcp_await_end(fourth, PATIENCE_MS));
+    close(fourth);
+    assert_true(metric(daemon, "hyper_derp_accepts_refused_total{reason=\"max_connections\"}") == 1);
+
+    write_config(*state, "max_connections = \"many\"\nkeepalive = \"9s\"");
+    kill(process_pid(daemon), SIGHUP);
+    process_await_log(daemon, "was not reloaded: everything stays as it was");
+    assert_contains(process_log(daemon), "limits.max_connections: expected an integer");
+    assert_true(metric(daemon, "hyper_derp_config_reload_errors_total") == 1);
+    fourth = tcp_connect(process_address(daemon));
+    assert_true(tcp_await_end(fourth, PATIENCE_MS));
+    close(fourth);
+
+    /* What needs a restart is named, and stays. */
+    write_config(*state, "max_connections = 50\n[http]\nhome = \"default\"");
+    FILE *out = fopen(file, "a");
+    fprintf(out, "[[listener]]\naddress = \"127.0.0.1:1\"\ntls = false\n");
+    fclose(out);
+    kill(process_pid(daemon), SIGHUP);
+    process_await_log(daemon, "needs a restart, and was left as it was: the listeners");
+    assert_contains(process_log(daemon), "limits.max_connections 3 -> 50");
+    struct client_socket *again = client_join(process_address(daemon), NULL);
+
+    client_socket_close(again);
+    client_socket_close(third);
+    pair_stop(pair, "reloads", A_SECOND_US);
+    process_stop(daemon);
+    process_free(daemon);
+    remove_folder();
+}
+
+/* ---- The service manager ---- */
+
+static int notify_socket(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s/notify", folder);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    setenv("NOTIFY_SOCKET", at.sun_path, 1);
+    setenv("WATCHDOG_USEC", "3000000", 1);
+    return fd;
+}
+
+/* The next message but STATUS and WATCHDOG; counts these. */
+static const char *next_message(int fd, unsigned *statuses, unsigned *watchdogs)
+{
+    static char message[512];
+
+    for (;;) {
+        struct pollfd item = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&item, 1, PATIENCE_MS), 1);
+        ssize_t n = recv(fd, message, sizeof(message) - 1, 0);
+        assert_true(n > 0);
+        message[n] = '\0';
+        if (strncmp(message, "STATUS=", 7) == 0)
+            ++*statuses;
+        else if (strcmp(message, "WATCHDOG=1") == 0)
+            ++*watchdogs;
+        else
+            return message;
+    }
+}
+
+static void test_service_manager(void **state)
+{
+    unsigned statuses = 0, watchdogs = 0;
+    unsigned long long usec;
+
+    make_folder();
+    write_config(*state, "");
+    int fd = notify_socket();
+    struct process *daemon = start();
+    assert_string_equal(next_message(fd, &statuses, &watchdogs), "READY=1");
+
+    kill(process_pid(daemon), SIGHUP);
+    assert_int_equal(
+        sscanf(next_message(fd, &statuses, &watchdogs), "RELOADING=1\nMONOTONIC_USEC=%llu", &usec), 1);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    assert_in_range((uint64_t)now.tv_sec - usec / 1000000, 0, 30);
+    assert_string_equal(next_message(fd, &statuses, &watchdogs), "READY=1");
+
+    /* Six ticks bring watchdogs and one status. */
+    char message[512];
+    while (statuses == 0 || watchdogs < 4) {
+        struct pollfd item = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&item, 1, PATIENCE_MS), 1);
+        ssize_t n = recv(fd, message, sizeof(message) - 1, 0);
+        assert_true(n > 0);
+        message[n] = '\0';
+        watchdogs += strcmp(message, "WATCHDOG=1") == 0;
+        if (strncmp(message, "STATUS=", 7) == 0) {
+            assert_contains(message, "0 peers, 0 packets/s");
+            statuses++;
+        }
+    }
+    kill(process_pid(daemon), SIGTERM);
+    assert_string_equal(next_message(fd, &statuses, &watchdogs), "STOPPING=1");
+    unsetenv("NOTIFY_SOCKET");
+    unsetenv("WATCHDOG_USEC");
+    process_stop(daemon);
+    process_free(daemon);
+    close(fd);
+    remove_folder();
+}
+
+/* systemd names the process that sockets are for: a shell that becomes the daemon. */
+static void test_sockets_handed_over(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), high = 0;
+    char command[256];
+
+    (void)state;
+    make_folder();
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    high = dup2(fd, 77);
+    snprintf(command, sizeof(command),
+             "exec 3<&77 77<&-; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=derp; "
+             "exec \"$HYPER_DERP\" --listen systemd:$NAME");
+    setenv("SHELL_OF_TEST", "/bin/bash", 1);
+
+    setenv("NAME", "derp", 1);
+    struct process *daemon =
+        process_spawn("SHELL_OF_TEST", (const char *[]){"-c", command, NULL}, -1);
+    process_await_ready(daemon);
+    struct client_socket *client = client_join(process_address(daemon), NULL);
+    client_settle(client);
+    client_socket_close(client);
+    process_stop(daemon);
+    process_free(daemon);
+
+    setenv("NAME", "web", 1);
+    daemon = process_spawn("SHELL_OF_TEST", (const char *[]){"-c", command, NULL}, -1);
+    assert_int_equal(process_wait(daemon, PATIENCE_MS), CONFIG);
+    assert_contains(process_log(daemon), "listener systemd:web: systemd handed over only derp; the "
+                                         "socket unit needs FileDescriptorName=web");
+    process_free(daemon);
+    close(high);
+    close(fd);
+    remove_folder();
+}
+
+/* ---- Stopping, and what is said ---- */
+
+/* A client that does not read must not keep the daemon from stopping in time. */
+static void test_drain_timeout(void **state)
+{
+    static uint8_t packet[1200];
+
+    make_folder();
+    write_config(*state, "drain_timeout = \"700ms\"");
+    struct process *daemon = start();
+    struct client_socket *sender = client_join(process_address(daemon), NULL);
+    struct client_socket *stalled = client_join(process_address(daemon), NULL);
+    for (unsigned i = 0; i < 10000; i++)
+        client_send(sender, stalled, packet, sizeof(packet));
+    client_settle(sender);
+    kill(process_pid(daemon), SIGTERM);
+    (void)client_expect(sender, CLIENT_MESSAGE_RESTARTING);
+    client_socket_close(sender);
+    assert_int_equal(process_wait(daemon, SANITIZED ? 20000 : 2500), 0);
+    assert_contains(process_log(daemon), "some clients did not go within 700 ms");
+    client_socket_close(stalled);
+    process_stop(daemon);
+    process_free(daemon);
+    remove_folder();
+}
+
+/* Each line of a log for machines is an object. */
+static void test_json_log(void **state)
+{
+    make_folder();
+    write_config(*state, "[tls]");
+    FILE *out = fopen(file, "r+");
+    fprintf(out, "log_format='json'#");
+    fclose(out);
+    struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", file, NULL}, -1);
+    process_await_log(daemon, "public key");
+    kill(process_pid(daemon), SIGTERM);
+    assert_int_equal(process_wait(daemon, PATIENCE_MS), 0);
+
+    char *log = strdup(process_log(daemon));
+    unsigned lines = 0;
+    for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+        json_t *object = json_loads(line, 0, NULL);
+        if (!object)
+            fail_msg("not JSON: %s", line);
+        assert_int_equal(strlen(json_string_value(json_object_get(object, "time"))), 24);
+        assert_non_null(json_string_value(json_object_get(object, "level")));
+        assert_non_null(json_string_value(json_object_get(object, "message")));
+        json_decref(object);
+    }
+    assert_true(lines >= 6);
+    free(log);
+    process_free(daemon);
+    remove_folder();
+}
+
+int main(void)
+{
+    static const struct matrix_test tests[] = {
+        {"key_is_made_once", test_key_is_made_once, CELLS_ONE},
+        {"all_mistakes_are_told", test_all_mistakes_are_told, CELLS_ONE},
+        {"metrics_address_in_use", test_metrics_address_in_use, CELLS_ONE},
+        {"reload", test_reload, CELLS_ALL},
+        {"service_manager", test_service_manager, CELLS_ONE},
+        {"sockets_handed_over", test_sockets_handed_over, CELLS_ONE},
+        {"drain_timeout", test_drain_timeout, CELLS_ALL},
+        {"json_log", test_json_log, CELLS_ONE},
+    };
+    return matrix_run("service", tests, sizeof(tests) / sizeof(tests[0]));
+}
