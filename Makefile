@@ -32,6 +32,11 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+SYSCONFDIR ?= /etc
+DATADIR ?= $(PREFIX)/share
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSCTLDIR ?= $(PREFIX)/lib/sysctl.d
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 DESTDIR ?=
 
 PKG_CONFIG ?= pkg-config
@@ -303,7 +308,8 @@ run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
-run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh'
+run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
+	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh'
 run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \
 	$(foreach f,$(FUZZ_NAMES),'fuzz_$f:tests/check/fuzz.sh $(FUZZ)/fuzz_$f $(FUZZ_SECONDS)')
 
@@ -334,7 +340,7 @@ check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start t
 check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client; they need Go
 	$(call run_suites,interop)
 
-check-install: $(INSTALLED) ## install under a temporary DESTDIR and build programs against it
+check-install: $(INSTALLED) $(CONFIG_PAGES) ## install under a temporary DESTDIR and build programs against it
 	$(call run_suites,install)
 
 fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
@@ -352,6 +358,8 @@ bench-quick: $(DAEMON) $(BENCH) ## the same in two minutes, with coarse figures
 
 # ---- Installing --------------------------------------------------------------------------------
 
+CONFIG := $(SYSCONFDIR)/hyper-derp/config.toml
+SHIPPED := grafana/hyper-derp.json prometheus/hyper-derp.rules.yml
 man_path = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 
 .PHONY: install uninstall
@@ -364,7 +372,16 @@ install: $(INSTALLED) ## install below DESTDIR= PREFIX=/usr/local (LIBDIR= and o
 	$(INSTALL) -m 644 $(PC) $(DESTDIR)$(PKGCONFIGDIR)
 	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/hyperderp
 	$(foreach m,$(MANPAGES),$(INSTALL) -D -m 644 $m $(call man_path,$m) &&) :
+	$(INSTALL) -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/hyper-derp
+	sed 's|@BINDIR@|$(BINDIR)|' dist/systemd/hyper-derp.service >$(DESTDIR)$(UNITDIR)/hyper-derp.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/hyper-derp.service
+	$(INSTALL) -d -m 700 $(DESTDIR)$(SYSCONFDIR)/hyper-derp/certs
+	test -e $(DESTDIR)$(CONFIG) || $(INSTALL) -m 644 dist/config.toml $(DESTDIR)$(CONFIG)
+	$(INSTALL) -D -m 644 dist/sysctl.d/60-hyper-derp.conf $(DESTDIR)$(SYSCTLDIR)/60-hyper-derp.conf
+	$(INSTALL) -D -m 644 dist/sysusers.d/hyper-derp.conf $(DESTDIR)$(SYSUSERSDIR)/hyper-derp.conf
+	$(foreach f,$(SHIPPED),$(INSTALL) -D -m 644 dist/$f $(DESTDIR)$(DATADIR)/hyper-derp/$f &&) :
 
+# The configuration and the keys beside it are the operator's: they stay.
 uninstall: ## remove what install put there, given the same DESTDIR and PREFIX
 	rm -f $(DESTDIR)$(BINDIR)/hyper-derp $(DESTDIR)$(BINDIR)/hyper-derp-bench
 	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libhyperderp.so \
@@ -372,6 +389,9 @@ uninstall: ## remove what install put there, given the same DESTDIR and PREFIX
 	rm -f $(foreach h,$(HEADERS),$(DESTDIR)$(INCLUDEDIR)/hyperderp/$(notdir $h))
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/hyperderp
 	rm -f $(foreach m,$(MANPAGES),$(call man_path,$m))
+	rm -f $(DESTDIR)$(UNITDIR)/hyper-derp.service $(DESTDIR)$(SYSCTLDIR)/60-hyper-derp.conf \
+		$(DESTDIR)$(SYSUSERSDIR)/hyper-derp.conf
+	rm -f $(foreach f,$(SHIPPED),$(DESTDIR)$(DATADIR)/hyper-derp/$f)
 
 .PHONY: clean help
 clean: ## remove what was built (build/ and the sanitizers' directories)

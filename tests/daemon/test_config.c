@@ -14,18 +14,49 @@
 #include "schema.h"
 
 /* The keys that operators' files rely on, by their full names: none may go or be renamed. */
-static const char *const fixed[] = {
-    "workers", "pin_workers", "key_file", "log_level", "log_format", "listener.address",
-    "listener.tls", "listener.proxy_protocol", "listener.trusted_proxies", "tls.cert", "tls.key",
-    "tls.hostname", "tls.offload", "stun.address", "metrics.address", "metrics.debug_endpoints",
-    "metrics.tls_cert", "metrics.tls_key", "http.home", "mesh.key_file", "mesh.with",
-    "mesh.ca_file", "access.allow_keys_file", "access.tailscaled_socket",
-    "access.verify_client_url", "access.verify_client_url_fail_open", "access.verify_timeout",
-    "limits.max_connections", "limits.accept_rate", "limits.accept_burst",
-    "limits.connections_per_ip", "limits.client_rate", "limits.client_burst",
-    "limits.queue_frames", "limits.queue_bytes", "limits.memory", "limits.handshake_timeout",
-    "limits.keepalive", "limits.write_timeout", "limits.drain_timeout", "io.engine", "io.sqpoll",
-    "io.socket_buffer"};
+static const char *const fixed[] = {"workers",
+                                    "pin_workers",
+                                    "key_file",
+                                    "log_level",
+                                    "log_format",
+                                    "listener.address",
+                                    "listener.tls",
+                                    "listener.proxy_protocol",
+                                    "listener.trusted_proxies",
+                                    "tls.cert",
+                                    "tls.key",
+                                    "tls.hostname",
+                                    "tls.offload",
+                                    "stun.address",
+                                    "metrics.address",
+                                    "metrics.debug_endpoints",
+                                    "metrics.tls_cert",
+                                    "metrics.tls_key",
+                                    "http.home",
+                                    "mesh.key_file",
+                                    "mesh.with",
+                                    "mesh.ca_file",
+                                    "access.allow_keys_file",
+                                    "access.tailscaled_socket",
+                                    "access.verify_client_url",
+                                    "access.verify_client_url_fail_open",
+                                    "access.verify_timeout",
+                                    "limits.max_connections",
+                                    "limits.accept_rate",
+                                    "limits.accept_burst",
+                                    "limits.connections_per_ip",
+                                    "limits.client_rate",
+                                    "limits.client_burst",
+                                    "limits.queue_frames",
+                                    "limits.queue_bytes",
+                                    "limits.memory",
+                                    "limits.handshake_timeout",
+                                    "limits.keepalive",
+                                    "limits.write_timeout",
+                                    "limits.drain_timeout",
+                                    "io.engine",
+                                    "io.sqpoll",
+                                    "io.socket_buffer"};
 
 #define FIXED (sizeof(fixed) / sizeof(fixed[0]))
 
@@ -143,7 +174,8 @@ static void every_key_takes_a_good_value(void **state)
             char *preset = print_value(key, &outcome.config);
             let_go(&outcome);
 
-            read_text(&outcome, yaml ? "x.yml" : "x.toml", file_with(key, key->example, yaml, text));
+            read_text(&outcome, yaml ? "x.yml" : "x.toml",
+                      file_with(key, key->example, yaml, text));
             char *example = print_value(key, &outcome.config);
             if (key->later) {
                 /* Understood, and refused as this build does not do it. */
@@ -273,8 +305,9 @@ static void all_problems_are_told_with_their_places(void **state)
               "workers 2\n");
     assert_int_equal(outcome.error, -EINVAL);
     /* What cannot be parsed comes first, then what is wrong with what could. */
-    expect_problem(&outcome, 0, "bad.toml:14:1: workers is no value: text needs quotes, numbers look "
-                                "like 42, 1_000, 0xff or 1.5");
+    expect_problem(&outcome, 0,
+                   "bad.toml:14:1: workers is no value: text needs quotes, numbers look "
+                   "like 42, 1_000, 0xff or 1.5");
     expect_problem(&outcome, 1, "bad.toml:1:1: unknown key wrokers: did you mean workers?");
     expect_problem(&outcome, 2,
                    "bad.toml:2:13: log_level: expected \"debug\", \"info\", \"warn\" or \"error\", "
@@ -282,15 +315,18 @@ static void all_problems_are_told_with_their_places(void **state)
     expect_problem(&outcome, 3,
                    "bad.toml:5:13: limits.keepalive: expected a duration with a unit (\"500ms\", "
                    "\"10s\", \"5m\", \"1h\") from 1ms to 24h, found an integer");
-    expect_problem(&outcome, 4, "bad.toml:6:1: unknown key address in limits: it belongs into listener");
-    expect_problem(&outcome, 5,
-                   "bad.toml:7:16: limits.queue_frames: expected an integer from 1 to 1048576, or 0, "
-                   "found -1");
+    expect_problem(&outcome, 4,
+                   "bad.toml:6:1: unknown key address in limits: it belongs into listener");
+    expect_problem(
+        &outcome, 5,
+        "bad.toml:7:16: limits.queue_frames: expected an integer from 1 to 1048576, or 0, "
+        "found -1");
     expect_problem(&outcome, 6, "bad.toml:8:2: unknown key mertics: did you mean metrics?");
     expect_problem(&outcome, 7,
                    "bad.toml:11:11: listener.address: expected HOST:PORT, :PORT, [IPV6]:PORT, "
                    "systemd:NAME or unix:/PATH, found \"127.0.0.1:66000\"");
-    expect_problem(&outcome, 8, "bad.toml:12:7: listener.tls: expected true or false, found a string");
+    expect_problem(&outcome, 8,
+                   "bad.toml:12:7: listener.tls: expected true or false, found a string");
     assert_int_equal(outcome.problems.total, 9);
     let_go(&outcome);
 }
@@ -306,8 +342,9 @@ static void yaml_faults_have_places_too(void **state)
                 "x.yaml:1:11: anchors and tags are not read: write the value itself");
     expect_only("x.yaml", "key_file: *x\n",
                 "x.yaml:1:11: aliases (*name) are not read: write the value itself");
-    expect_only("x.yaml", "key_file:\n", "x.yaml:1:10: no value: write one, or leave the key out; the "
-                                         "empty text is \"\"");
+    expect_only("x.yaml", "key_file:\n",
+                "x.yaml:1:10: no value: write one, or leave the key out; the "
+                "empty text is \"\"");
     expect_only("x.yaml", "- a\n", "x.yaml:1:1: expected keys and values at the top: KEY: VALUE");
     expect_only("x.yaml", "workers: 1\n---\nworkers: 2\n",
                 "x.yaml:2:1: a second document: a configuration is one");
@@ -321,13 +358,15 @@ static void the_whole_is_checked(void **state)
     static const struct {
         const char *text, *problem;
     } cases[] = {
-        {"", "x.toml: no listener is given, and the default, TLS on :443, is not in this build yet: "
-             "add a [[listener]] with an address and tls = false, or use --listen ADDRESS"},
+        {"",
+         "x.toml: no listener is given, and the default, TLS on :443, is not in this build yet: "
+         "add a [[listener]] with an address and tls = false, or use --listen ADDRESS"},
         {"[[listener]]\naddress = \":1\"\n",
          "x.toml:1:3: listener :1: TLS is not in this build yet: set tls = false"},
         {"[[listener]]\naddress = \"unix:/run/x\"\ntls = false\n",
          "x.toml:1:3: listener unix:/run/x: unix sockets are not in this build yet"},
-        {"[[listener]]\naddress = \":1\"\ntls = false\n[[listener]]\naddress = \":1\"\ntls = false\n",
+        {"[[listener]]\naddress = \":1\"\ntls = false\n[[listener]]\naddress = \":1\"\ntls = "
+         "false\n",
          "x.toml:4:3: listener :1: given twice"},
         {"[[listener]]\ntls = false\n[metrics]\ntls_key = \"/k\"\n",
          "x.toml: metrics.tls_cert and metrics.tls_key: give both or neither"},
@@ -342,8 +381,9 @@ static void the_whole_is_checked(void **state)
         assert_int_equal(outcome.problems.total, 1);
         let_go(&outcome);
     }
-    read_text(&outcome, "x.toml", "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
-                                  "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n");
+    read_text(&outcome, "x.toml",
+              "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
+              "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n");
     assert_int_equal(config_check(&outcome.config, "x.toml", &outcome.problems), 0);
     let_go(&outcome);
 }

@@ -80,9 +80,9 @@ static void one_is_made_once_and_kept(void **state)
 static void both_forms_are_read(void **state)
 {
     (void)state;
-    static const char *const good[] = {"privkey:" HEX "\n", "privkey:" HEX, "  privkey:" HEX "\r\n\n",
-                                       "{\"PrivateKey\": \"privkey:" HEX "\"}",
-                                       "\n{\n\t\"PrivateKey\": \"privkey:" HEX "\"\n}\n"};
+    static const char *const good[] = {
+        "privkey:" HEX "\n", "privkey:" HEX, "  privkey:" HEX "\r\n\n",
+        "{\"PrivateKey\": \"privkey:" HEX "\"}", "\n{\n\t\"PrivateKey\": \"privkey:" HEX "\"\n}\n"};
     hyperderp_private_key first, read;
     char fault[KEY_FILE_FAULT];
     bool open_to_others;
@@ -102,9 +102,16 @@ static void both_forms_are_read(void **state)
 static void anything_else_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "privkey:", "privkey:12", "nodekey:" HEX,
-                                      "privkey:" HEX " x", "privkey:" HEX "\nprivkey:" HEX,
-                                      "{\"PrivateKey\": 1}", "{}", "[]", "{\"PrivateKey\": \"\"}"};
+    static const char *const bad[] = {"",
+                                      "privkey:",
+                                      "privkey:12",
+                                      "nodekey:" HEX,
+                                      "privkey:" HEX " x",
+                                      "privkey:" HEX "\nprivkey:" HEX,
+                                      "{\"PrivateKey\": 1}",
+                                      "{}",
+                                      "[]",
+                                      "{\"PrivateKey\": \"\"}"};
     hyperderp_private_key key;
     char fault[KEY_FILE_FAULT], big[5000];
     bool open_to_others;

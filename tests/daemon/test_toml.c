@@ -45,15 +45,18 @@ static void faults_say_what_and_where(void **state)
     (void)state;
     EXPECT("a = \"x\n", "t:1:5: the string does not end on its line: expected a closing \"");
     EXPECT("a = '''x\n\n", "t:1:5: the string does not end: expected a closing '''");
-    EXPECT("a = \"\\q\"", "t:1:6: no such escape: \\ and 'q'; there are \\b \\t \\n \\f \\r \\\" \\\\ "
-                          "\\uXXXX \\UXXXXXXXX, and '...' for text without escapes");
+    EXPECT("a = \"\\q\"",
+           "t:1:6: no such escape: \\ and 'q'; there are \\b \\t \\n \\f \\r \\\" \\\\ "
+           "\\uXXXX \\UXXXXXXXX, and '...' for text without escapes");
     EXPECT("a = \"\\ud800\"", "t:1:6: \\ud800 is not a character of Unicode");
     EXPECT("a = 1 2", "t:1:7: expected the end of the line, found '2'");
     EXPECT("a 1", "t:1:3: expected = behind the key, found '1'");
-    EXPECT("= 1", "t:1:1: expected a key, found '='; a key with other characters than letters, digits, "
-                  "_ and - needs quotes");
+    EXPECT("= 1",
+           "t:1:1: expected a key, found '='; a key with other characters than letters, digits, "
+           "_ and - needs quotes");
     EXPECT("a = ", "t:1:5: expected a value, found the end of the file");
-    EXPECT("a = 99999999999999999999", "t:1:5: 99999999999999999999 is too large: integers have 64 bits");
+    EXPECT("a = 99999999999999999999",
+           "t:1:5: 99999999999999999999 is too large: integers have 64 bits");
     EXPECT("a = 2026-02-30", "t:1:5: 2026-02-30 is no date or time: expected the form "
                              "2026-01-31T23:59:59Z, or a part of it");
     EXPECT("[a", "t:1:3: expected ] behind the table's name, found the end of the file");
@@ -70,13 +73,16 @@ static void redefinitions_name_the_first_place(void **state)
 {
     (void)state;
     EXPECT("a = 1\n\na = 2\n", "t:3:1: a is set already, on line 1: each key may stand once");
-    EXPECT("[a]\n[b]\n[a]\n", "t:3:2: a is a table already, from line 1: each table has one header");
-    EXPECT("a = {}\n[a]\n",
-           "t:2:2: a is an inline table, which is complete already, from line 1: each table has one "
-           "header");
+    EXPECT("[a]\n[b]\n[a]\n",
+           "t:3:2: a is a table already, from line 1: each table has one header");
+    EXPECT(
+        "a = {}\n[a]\n",
+        "t:2:2: a is an inline table, which is complete already, from line 1: each table has one "
+        "header");
     EXPECT("a = []\n[[a]]\n",
            "t:2:3: a is an array, which is complete already, from line 1: [[ ]] cannot add to it");
-    EXPECT("a = 1\na.b = 2\n", "t:2:1: a is a value already, from line 1: a dotted key cannot add to it");
+    EXPECT("a = 1\na.b = 2\n",
+           "t:2:1: a is a value already, from line 1: a dotted key cannot add to it");
     EXPECT("a.b = 1\na.c = 2\n[d]\na.b = 1\n[a.x]\n");
 }
 
@@ -131,10 +137,10 @@ static void hostile_files_cost_little(void **state)
 {
     (void)state;
     static const char *const files[][2] = {
-        {"", "k%u = 1\n"},         {"", "a.b.c.k%u = 1\n"}, {"", "[a.b%u]\n"},
-        {"", "[[a]]\nx = %u\n"},   {"a = [", "\"%u\", "},    {"a = [", "{b%u = 1}, "},
-        {"a = {", "k%u = 1, "},    {"", "? %u\n"},           {"a = \"", "\\u%04x"},
-        {"a = '''", "%u\n"},       {"a = [", "[%u], "},      {"", "k = '%u\n"},
+        {"", "k%u = 1\n"},       {"", "a.b.c.k%u = 1\n"}, {"", "[a.b%u]\n"},
+        {"", "[[a]]\nx = %u\n"}, {"a = [", "\"%u\", "},   {"a = [", "{b%u = 1}, "},
+        {"a = {", "k%u = 1, "},  {"", "? %u\n"},          {"a = \"", "\\u%04x"},
+        {"a = '''", "%u\n"},     {"a = [", "[%u], "},     {"", "k = '%u\n"},
     };
     char *text = malloc(DOCUMENT_MAX_BYTES + 64);
 

@@ -173,13 +173,17 @@ static void health_follows_the_state(void **state)
 static void the_fixed_names_are_there(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "hyper_derp_recv_bytes_total counter",       "hyper_derp_send_bytes_total counter",
-        "hyper_derp_send_drops_total counter",       "hyper_derp_xfer_drops_total counter",
-        "hyper_derp_slab_exhausts_total counter",    "hyper_derp_send_errors_total counter",
-        "hyper_derp_recv_enobufs_total counter",     "hyper_derp_frame_pool_hits_total counter",
-        "hyper_derp_frame_pool_misses_total counter", "hyper_derp_peers_active gauge",
-        "hyper_derp_workers gauge"};
+    static const char *const names[] = {"hyper_derp_recv_bytes_total counter",
+                                        "hyper_derp_send_bytes_total counter",
+                                        "hyper_derp_send_drops_total counter",
+                                        "hyper_derp_xfer_drops_total counter",
+                                        "hyper_derp_slab_exhausts_total counter",
+                                        "hyper_derp_send_errors_total counter",
+                                        "hyper_derp_recv_enobufs_total counter",
+                                        "hyper_derp_frame_pool_hits_total counter",
+                                        "hyper_derp_frame_pool_misses_total counter",
+                                        "hyper_derp_peers_active gauge",
+                                        "hyper_derp_workers gauge"};
     const char *answer = ask("GET", "/metrics");
     char line[128];
 
@@ -189,7 +193,8 @@ static void the_fixed_names_are_there(void **state)
             fail_msg("no %s", names[i]);
     }
     assert_non_null(strstr(answer, "hyper_derp_connections{state=\"open\"} 0\n"));
-    assert_non_null(strstr(answer, "hyper_derp_drops_total{reason=\"queue_full\",kind=\"disco\"} 0\n"));
+    assert_non_null(
+        strstr(answer, "hyper_derp_drops_total{reason=\"queue_full\",kind=\"disco\"} 0\n"));
     assert_non_null(strstr(answer, "hyper_derp_worker_loop_turns_total{worker=\"1\"} "));
     assert_non_null(strstr(answer, "\nprocess_resident_memory_bytes "));
 }
@@ -231,9 +236,8 @@ static void a_second_becomes_a_sample(void **state)
         history_add(&history, fixture.status.relay, 1000 * (i + 1));
     json_t *json = history_json(&history);
     assert_int_equal(json_array_size(json_object_get(json, "peers")), HISTORY_SECONDS);
-    assert_int_equal(
-        json_array_size(json_object_get(json_object_get(json, "drops"), "queue_full")),
-        HISTORY_SECONDS);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(json, "drops"), "queue_full")),
+                     HISTORY_SECONDS);
     json_decref(json);
     history_destroy(&history);
 }

@@ -208,7 +208,8 @@ static void test_reload(void **state)
 
     write_config(*state, "max_connections = 3\nkeepalive = \"2s\"\n[stun]\naddress = \"\"");
     kill(process_pid(daemon), SIGHUP);
-    process_await_log(daemon, "limits.max_connections 100 -> 3, limits.keepalive \"60s\" -> \"2s\"");
+    process_await_log(daemon,
+                      "limits.max_connections 100 -> 3, limits.keepalive \"60s\" -> \"2s\"");
     assert_true(metric(daemon, "hyper_derp_config_reloads_total") == 1);
     assert_true(metric(daemon, "hyper_derp_config_reload_errors_total") == 0);
 
@@ -217,7 +218,8 @@ static void test_reload(void **state)
     int fourth = tcp_connect(process_address(daemon));
     assert_true(tcp_await_end(fourth, PATIENCE_MS));
     close(fourth);
-    assert_true(metric(daemon, "hyper_derp_accepts_refused_total{reason=\"max_connections\"}") == 1);
+    assert_true(metric(daemon, "hyper_derp_accepts_refused_total{reason=\"max_connections\"}") ==
+                1);
 
     write_config(*state, "max_connections = \"many\"\nkeepalive = \"9s\"");
     kill(process_pid(daemon), SIGHUP);
@@ -293,7 +295,8 @@ static void test_service_manager(void **state)
 
     kill(process_pid(daemon), SIGHUP);
     assert_int_equal(
-        sscanf(next_message(fd, &statuses, &watchdogs), "RELOADING=1\nMONOTONIC_USEC=%llu", &usec), 1);
+        sscanf(next_message(fd, &statuses, &watchdogs), "RELOADING=1\nMONOTONIC_USEC=%llu", &usec),
+        1);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     assert_in_range((uint64_t)now.tv_sec - usec / 1000000, 0, 30);
@@ -391,9 +394,12 @@ static void test_drain_timeout(void **state)
 static void test_json_log(void **state)
 {
     make_folder();
-    write_config(*state, "[tls]");
-    FILE *out = fopen(file, "r+");
-    fprintf(out, "log_format='json'#");
+    write_config(*state, "");
+    FILE *out = fopen(file, "a+");
+    char whole[1024];
+    size_t len = fread(whole, 1, sizeof(whole), out);
+    out = freopen(file, "w", out);
+    fprintf(out, "log_format = \"json\"\n%.*s", (int)len, whole);
     fclose(out);
     struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", file, NULL}, -1);
     process_await_log(daemon, "public key");

@@ -40,7 +40,7 @@ static int open_at(struct listener *listener, const char *address)
     *last_line = '\0';
     hyperderp_listener_options_init(&options);
     options.address = address;
-    return listener_open(listener, &options, 30000, &log_);
+    return listener_open(listener, &options, 0, &log_);
 }
 
 static int open_fd(struct listener *listener, int fd)
@@ -51,7 +51,7 @@ static int open_fd(struct listener *listener, int fd)
     *last_line = '\0';
     hyperderp_listener_options_init(&options);
     options.fd = fd;
-    return listener_open(listener, &options, 30000, &log_);
+    return listener_open(listener, &options, 0, &log_);
 }
 
 static unsigned port_of(const struct listener *listener)
@@ -105,10 +105,12 @@ static void ipv4_with_the_kernels_port(void **state)
     assert_true(fcntl(listener.fd, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(getsockopt(listener.fd, IPPROTO_TCP, TCP_NODELAY, &value, &size), 0);
     assert_true(value);
+    listener_set_user_timeout(&listener, 30000);
     assert_int_equal(getsockopt(listener.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &size), 0);
     assert_int_equal(value, 30000);
     assert_int_equal(lines, 0);
     listener_close(&listener);
+    listener_set_user_timeout(&listener, 30000); /* a closed one has none */
     assert_int_equal(listener.fd, -1);
     listener_close(&listener);
 }
@@ -229,13 +231,13 @@ static void neither_or_both(void **state)
 
     (void)state;
     hyperderp_listener_options_init(&options);
-    assert_int_equal(listener_open(&listener, &options, 30000, &log_), -EINVAL);
+    assert_int_equal(listener_open(&listener, &options, 0, &log_), -EINVAL);
     options.address = "127.0.0.1:0";
     options.fd = 0;
-    assert_int_equal(listener_open(&listener, &options, 30000, &log_), -EINVAL);
+    assert_int_equal(listener_open(&listener, &options, 0, &log_), -EINVAL);
     options.fd = -1;
     options.backlog = -1;
-    assert_int_equal(listener_open(&listener, &options, 30000, &log_), -EINVAL);
+    assert_int_equal(listener_open(&listener, &options, 0, &log_), -EINVAL);
 }
 
 static void formats(void **state)
