@@ -37,6 +37,7 @@ DATADIR ?= $(PREFIX)/share
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSCTLDIR ?= $(PREFIX)/lib/sysctl.d
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 DESTDIR ?=
 
 PKG_CONFIG ?= pkg-config
@@ -310,6 +311,7 @@ run_integration = $(RUNNER) --timeout 600 run integration \
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
 	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh'
+run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
 run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \
 	$(foreach f,$(FUZZ_NAMES),'fuzz_$f:tests/check/fuzz.sh $(FUZZ)/fuzz_$f $(FUZZ_SECONDS)')
 
@@ -324,7 +326,7 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-install fuzz
+.PHONY: check check-style check-unit check-integration check-interop check-install check-packages fuzz
 check: all $(INSTALLED) ## build, then run all tests
 	$(call run_suites,style unit integration interop install)
 
@@ -342,6 +344,9 @@ check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client; they nee
 
 check-install: $(INSTALLED) $(CONFIG_PAGES) ## install under a temporary DESTDIR and build programs against it
 	$(call run_suites,install)
+
+check-packages: ## build Debian packages, run the service of them under systemd in a virtual machine
+	$(call run_suites,packages)
 
 fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 	$(call run_suites,fuzz)
@@ -379,6 +384,7 @@ install: $(INSTALLED) ## install below DESTDIR= PREFIX=/usr/local (LIBDIR= and o
 	test -e $(DESTDIR)$(CONFIG) || $(INSTALL) -m 644 dist/config.toml $(DESTDIR)$(CONFIG)
 	$(INSTALL) -D -m 644 dist/sysctl.d/60-hyper-derp.conf $(DESTDIR)$(SYSCTLDIR)/60-hyper-derp.conf
 	$(INSTALL) -D -m 644 dist/sysusers.d/hyper-derp.conf $(DESTDIR)$(SYSUSERSDIR)/hyper-derp.conf
+	$(INSTALL) -D -m 644 dist/tmpfiles.d/hyper-derp.conf $(DESTDIR)$(TMPFILESDIR)/hyper-derp.conf
 	$(foreach f,$(SHIPPED),$(INSTALL) -D -m 644 dist/$f $(DESTDIR)$(DATADIR)/hyper-derp/$f &&) :
 
 # The configuration and the keys beside it are the operator's: they stay.
@@ -390,7 +396,7 @@ uninstall: ## remove what install put there, given the same DESTDIR and PREFIX
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/hyperderp
 	rm -f $(foreach m,$(MANPAGES),$(call man_path,$m))
 	rm -f $(DESTDIR)$(UNITDIR)/hyper-derp.service $(DESTDIR)$(SYSCTLDIR)/60-hyper-derp.conf \
-		$(DESTDIR)$(SYSUSERSDIR)/hyper-derp.conf
+		$(DESTDIR)$(SYSUSERSDIR)/hyper-derp.conf $(DESTDIR)$(TMPFILESDIR)/hyper-derp.conf
 	rm -f $(foreach f,$(SHIPPED),$(DESTDIR)$(DATADIR)/hyper-derp/$f)
 
 .PHONY: clean help

@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# service-steps.sh systemd | chroot: what an operator does with the packages, step by step, inside a
+# Debian that is thrown away. Run by packages.sh.
+mode=$1
+cd /root || exit 1
+check() {
+    local name=$1
+    shift
+    if output=$("$@" 2>&1); then
+        echo "ok - $name"
+    else
+        echo "$output" | tail -n 30
+        echo "not ok - $name"
+    fi
+}
+await() { # up to a minute: emulated machines are slow
+    for _ in $(seq 300); do
+        "$@" >/dev/null 2>&1 && return 0
+        sleep 0.2
+    done
+    "$@"
+}
+fetch() {
+    exec 3<>/dev/tcp/127.0.0.1/9090 || return 1
+    printf 'GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' "$1" >&3
+    cat <&3
+    exec 3>&-
+}
+counter() { fetch /metrics | sed -n "s/^$1 //p"; }
+
+check install dpkg -i ./*.deb
+check user_is_made id hyper-derp
+check not_started_by_itself bash -c '! pgrep -x hyper-derp'
+check shipped_file_is_refused_without_a_listener bash -c \
+    'hyper-derp -c /etc/hyper-derp/config.toml --check-config; [ $? = 78 ]'
+cat >>/etc/hyper-derp/config.toml <<'END'
+[[listener]]
+address = "127.0.0.1:443"
+tls = false
+END
+check configuration_is_good hyper-derp -c /etc/hyper-derp/config.toml --check-config
+
+if [ "$mode" = systemd ]; then
+    ip link set lo up 2>/dev/null
+    check start systemctl start hyper-derp
+    check is_active_after_ready systemctl is-active hyper-derp
+else
+    install -d -m 700 -o hyper-derp /etc/hyper-derp/certs
+    setpriv --reuid hyper-derp --regid hyper-derp --clear-groups --inh-caps +net_bind_service \
+        --ambient-caps +net_bind_service --no-new-privs \
+        hyper-derp -c /etc/hyper-derp/config.toml 2>/root/log &
+    pid=$!
+fi
+check metrics await fetch /metrics
+check health bash -c "$(declare -f fetch); fetch /health | grep '\"status\":\"ok\"'"
+check key_is_private bash -c '[ "$(stat -c %a:%U /etc/hyper-derp/certs/derp.key)" = 600:hyper-derp ]'
+check packets_are_relayed hyper-derp-bench --relay 127.0.0.1:443 --pairs 2 --rate 200 --duration 3
+echo "delivered: $(counter hyper_derp_packets_delivered_total), engine: $(fetch /metrics | grep -o 'engine="[^"]*"'), kernel $(uname -r)"
+check they_are_counted bash -c "$(declare -f fetch counter); [ \"\$(counter hyper_derp_packets_delivered_total)\" -gt 500 ]"
+
+if [ "$mode" = systemd ]; then
+    sed -i 's/^\[limits\]/[limits]\nkeepalive = "30s"/' /etc/hyper-derp/config.toml
+    check reload systemctl reload hyper-derp
+    check reload_is_applied await bash -c 'journalctl -u hyper-derp | grep -q "keepalive \"60s\" -> \"30s\""'
+    sed -i 's/^keepalive = "30s"/keepalive = 30/' /etc/hyper-derp/config.toml
+    systemctl reload hyper-derp
+    check broken_reload_changes_nothing await bash -c 'journalctl -u hyper-derp | grep -q "everything stays as it was"'
+    check still_active systemctl is-active hyper-derp
+    sed -i 's/^keepalive = 30/keepalive = "30s"/' /etc/hyper-derp/config.toml
+    # The watchdog: a daemon that does nothing is replaced.
+    before=$(systemctl show -p MainPID --value hyper-derp)
+    kill -STOP "$before"
+    check watchdog_restarts_it await bash -c \
+        "pid=\$(systemctl show -p MainPID --value hyper-derp); [ \"\$pid\" != 0 ] && [ \"\$pid\" != $before ] && systemctl is-active hyper-derp"
+    check status_tells_of_it bash -c 'systemctl show -p NRestarts --value hyper-derp | grep -qv "^0$"'
+    check stop systemctl stop hyper-derp
+    check stopped_cleanly bash -c '[ "$(systemctl show -p ExecMainStatus --value hyper-derp)" = 0 ]'
+else
+    kill -HUP $pid
+    check reload await grep -q reloaded /root/log
+    kill -TERM $pid
+    wait $pid
+    check stopped_cleanly test $? = 0
+fi
+check remove dpkg -r hyper-derp libhyperderp0
+check configuration_stays test -e /etc/hyper-derp/config.toml
+check purge dpkg -P hyper-derp libhyperderp0
+rm -rf /etc/systemd/system/hyper-derp.service.d
+check nothing_is_left bash -c '! find / -xdev \( -name "*hyper-derp*" -o -name "*hyperderp*" \) -not -path "/proc/*" -not -path "/root/*" -not -path "/var/log/*" -not -path "/run/*" | grep .'
+echo "ok - all_steps"
+sync
