@@ -91,10 +91,10 @@ TESTS := $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
 # ---- Flags -------------------------------------------------------------------------------------
 
 # What the library needs, as pkg-config modules; the .pc file names the same ones.
-MODULES := liburing libsodium jansson
+MODULES := liburing libsodium jansson libcrypto libssl
 # What the daemon needs besides.
 DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson
-MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'yaml-0.1 >= 0.2.5' \
+MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'libssl >= 3.0' 'yaml-0.1 >= 0.2.5' \
 	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250'
 
 # Targets that compile nothing work on a machine where nothing is installed yet.
