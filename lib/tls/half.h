@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What sealing and opening share: keys, sequence number, the cipher's context. For lib/tls alone.
+ */
+#ifndef TLS_HALF_H
+#define TLS_HALF_H
+
+#include "tls/record.h"
+
+/* 0 or -EIO. */
+int half_init(struct tls_half *half, const struct tls_suite *suite, const uint8_t *secret);
+void half_wipe(struct tls_half *half);
+void half_rest(struct tls_half *half);
+
+/* Goes on to the next traffic secret (RFC 8446 section 7.2), from sequence number 0. 0 or -EIO. */
+int half_update(struct tls_half *half) __attribute__((warn_unused_result));
+
+/* Makes the context ready for the next record: its key, its nonce (section 5.3), the direction.
+ * 0, -ENOMEM, -EIO. */
+int half_begin(struct tls_half *half, bool seal) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* OpenSSL as a handshake engine over memory. */
+#include "tls/handshake.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+struct tls_server {
+    atomic_uint refs; /* release by who gives one back, acquire by who gives back the last */
+    SSL_CTX *context;
+};
+
+struct tls_handshake {
+    struct tls_server *server; /* a reference */
+    SSL *ssl;
+    BIO *in, *out; /* owned by ssl */
+    size_t input;  /* bytes taken so far */
+    bool taken;    /* what is in out was given to the caller */
+    bool done;
+    uint8_t secrets; /* HAVE_... */
+    uint8_t client_secret[TLS_MAX_SECRET], server_secret[TLS_MAX_SECRET];
+    char fault[128];
+};
+
+enum { HAVE_CLIENT = 1, HAVE_SERVER = 2 };
+
+/* ---- The server ---- */
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool read_hex(const char *hex, uint8_t *out, size_t room)
+{
+    size_t len = strlen(hex);
+
+    if (len % 2 != 0 || len / 2 > room)
+        return false;
+    for (size_t i = 0; i < len / 2; i++) {
+        int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+/* The lines of the NSS key log format are OpenSSL's only way to give traffic secrets out: label,
+ * client random, secret. The server's comes long before the client is verified, so they are used
+ * only when the handshake is done. */
+static void take_secret(const SSL *ssl, const char *line)
+{
+    static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ", server[] = "SERVER_TRAFFIC_SECRET_0 ";
+    struct tls_handshake *handshake = SSL_get_app_data(ssl);
+    const char *hex = strrchr(line, ' ');
+
+    if (!handshake || !hex)
+        return;
+    if (strncmp(line, client, sizeof(client) - 1) == 0 &&
+        read_hex(hex + 1, handshake->client_secret, TLS_MAX_SECRET))
+        handshake->secrets |= HAVE_CLIENT;
+    if (strncmp(line, server, sizeof(server) - 1) == 0 &&
+        read_hex(hex + 1, handshake->server_secret, TLS_MAX_SECRET))
+        handshake->secrets |= HAVE_SERVER;
+}
+
+/* DERP is an upgrade of HTTP/1.1: who speaks only something else must learn it now. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                           const unsigned char *in, unsigned in_len, void *user)
+{
+    static const unsigned char http[] = "\x08http/1.1";
+    unsigned char *chosen;
+
+    (void)ssl, (void)user;
+    if (SSL_select_next_proto(&chosen, out_len, http, sizeof(http) - 1, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static bool configure(SSL_CTX *context)
+{
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(context, 0); /* what comes behind Finished stays in our BIO */
+    SSL_CTX_set_keylog_callback(context, take_secret);
+    SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+    /* The client's order decides: one without AES in hardware puts ChaCha20 first. Sequence numbers
+     * begin at 0 only without tickets. */
+    return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_num_tickets(context, 0) == 1 &&
+           SSL_CTX_set1_groups_list(context, "X25519:P-256") == 1 &&
+           SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                             "TLS_CHACHA20_POLY1305_SHA256") == 1;
+}
+
+static bool use(SSL_CTX *context, const struct tls_certificate *certificate, X509 *derpkey)
+{
+    if (SSL_CTX_use_certificate(context, certificate->leaf) != 1 ||
+        SSL_CTX_use_PrivateKey(context, certificate->key) != 1)
+        return false;
+    for (int i = 0; i < sk_X509_num(certificate->chain); i++)
+        if (SSL_CTX_add1_chain_cert(context, sk_X509_value(certificate->chain, i)) != 1)
+            return false;
+    return !derpkey || SSL_CTX_add1_chain_cert(context, derpkey) == 1;
+}
+
+static int make_server(struct tls_server **out, const struct tls_certificate *certificate,
+                       X509 *derpkey, char *fault)
+{
+    struct tls_server *server = calloc(1, sizeof(*server));
+
+    if (!server)
+        return -ENOMEM;
+    atomic_init(&server->refs, 1);
+    ERR_clear_error();
+    server->context = SSL_CTX_new(TLS_server_method());
+    if (!server->context || !configure(server->context) ||
+        !use(server->context, certificate, derpkey)) {
+        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+        snprintf(fault, TLS_FAULT_SIZE, "OpenSSL does not take the certificate: %s",
+                 reason ? reason : "no reason given");
+        ERR_clear_error();
+        tls_server_unref(server);
+        return -EINVAL;
+    }
+    *out = server;
+    return 0;
+}
+
+int tls_server_new(struct tls_server **out, struct tls_certificate *certificate, X509 *derpkey,
+                   char *fault)
+{
+    fault[0] = '\0';
+    *out = NULL;
+    int error = make_server(out, certificate, derpkey, fault);
+    tls_certificate_free(certificate);
+    X509_free(derpkey);
+    return error;
+}
+
+struct tls_server *tls_server_ref(struct tls_server *server)
+{
+    atomic_fetch_add_explicit(&server->refs, 1, memory_order_relaxed);
+    return server;
+}
+
+void tls_server_unref(struct tls_server *server)
+{
+    if (!server || atomic_fetch_sub_explicit(&server->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    SSL_CTX_free(server->context);
+    free(server);
+}
+
+/* ---- A handshake ---- */
+
+struct tls_handshake *tls_handshake_new(struct tls_server *server)
+{
+    struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
+
+    if (!handshake)
+        return NULL;
+    handshake->server = tls_server_ref(server);
+    handshake->ssl = SSL_new(server->context);
+    handshake->in = BIO_new(BIO_s_mem());
+    handshake->out = BIO_new(BIO_s_mem());
+    if (!handshake->ssl || !handshake->in || !handshake->out) {
+        BIO_free(handshake->in);
+        BIO_free(handshake->out);
+        tls_handshake_free(handshake);
+        return NULL;
+    }
+    BIO_set_mem_eof_return(handshake->in, -1);
+    SSL_set_bio(handshake->ssl, handshake->in, handshake->out);
+    SSL_set_app_data(handshake->ssl, handshake);
+    SSL_set_accept_state(handshake->ssl);
+    return handshake;
+}
+
+void tls_handshake_free(struct tls_handshake *handshake)
+{
+    if (!handshake)
+        return;
+    SSL_free(handshake->ssl);
+    tls_server_unref(handshake->server);
+    explicit_bzero(handshake, sizeof(*handshake));
+    free(handshake);
+}
+
+static enum tls_progress fail(struct tls_handshake *handshake, const char *reason)
+{
+    snprintf(handshake->fault, sizeof(handshake->fault), "%s", reason);
+    ERR_clear_error();
+    return TLS_PROGRESS_FAILED;
+}
+
+static enum tls_progress step(struct tls_handshake *handshake)
+{
+    ERR_clear_error();
+    int result = SSL_do_handshake(handshake->ssl);
+    if (result == 1) {
+        if (handshake->secrets != (HAVE_CLIENT | HAVE_SERVER))
+            return fail(handshake, "OpenSSL gave no traffic secrets");
+        handshake->done = true;
+        return TLS_PROGRESS_DONE;
+    }
+    if (SSL_get_error(handshake->ssl, result) == SSL_ERROR_WANT_READ)
+        return TLS_PROGRESS_MORE;
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    return fail(handshake, reason ? reason : "no reason given");
+}
+
+enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uint8_t *bytes,
+                                      size_t len)
+{
+    if (handshake->done || handshake->fault[0])
+        return TLS_PROGRESS_FAILED;
+    if (len > TLS_MAX_HANDSHAKE_INPUT - handshake->input)
+        return fail(handshake, "more bytes than a handshake has");
+    handshake->input += len;
+    if (handshake->taken)
+        (void)BIO_reset(handshake->out);
+    handshake->taken = false;
+    if (BIO_write(handshake->in, bytes, (int)len) != (int)len)
+        return fail(handshake, "no memory");
+    return step(handshake);
+}
+
+size_t tls_handshake_output(struct tls_handshake *handshake, const uint8_t **bytes)
+{
+    char *data;
+
+    long len = handshake->taken ? 0 : BIO_get_mem_data(handshake->out, &data);
+    if (len <= 0)
+        return 0;
+    handshake->taken = true;
+    *bytes = (const uint8_t *)data;
+    return (size_t)len;
+}
+
+const char *tls_handshake_fault(const struct tls_handshake *handshake)
+{
+    return handshake->fault;
+}
+
+int tls_handshake_finish(struct tls_handshake *handshake, struct tls_tx *tx, struct tls_rx *rx,
+                         const uint8_t **rest, size_t *rest_len)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(handshake->ssl);
+    const struct tls_suite *suite =
+        handshake->done && cipher ? tls_suite_find(SSL_CIPHER_get_protocol_id(cipher)) : NULL;
+    char *data;
+
+    if (!suite || tls_tx_init(tx, suite, handshake->server_secret) != 0 ||
+        tls_rx_init(rx, suite, handshake->client_secret) != 0)
+        return -EIO;
+    long len = BIO_get_mem_data(handshake->in, &data);
+    *rest = (const uint8_t *)data;
+    *rest_len = len > 0 ? (size_t)len : 0;
+    return 0;
+}
+
+bool tls_looks_like_client_hello(const uint8_t *bytes, size_t len)
+{
+    /* A handshake record of SSL 3 or newer that begins with a ClientHello (section 5.1, 4.1.2). */
+    if (bytes[0] != TLS_CONTENT_HANDSHAKE || (len > 1 && bytes[1] != 3))
+        return false;
+    if (len > 4 && ((size_t)bytes[3] << 8 | bytes[4]) > TLS_MAX_PLAINTEXT)
+        return false;
+    return len <= TLS_HEADER_SIZE || bytes[TLS_HEADER_SIZE] == 1;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The TLS 1.3 handshake of a server: OpenSSL over memory, driven by bytes. It reads no socket,
+ * never waits, and hands over to the record layer (record.h) when it is done.
+ */
+#ifndef TLS_HANDSHAKE_H
+#define TLS_HANDSHAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tls/certificate.h"
+#include "tls/record.h"
+
+/* What a client may send before its handshake is done. A ClientHello has 200 to 2,000 bytes. */
+#define TLS_MAX_HANDSHAKE_INPUT 32768
+
+/* What all handshakes with one certificate share. Immutable; counted references, any thread. */
+struct tls_server;
+
+/* Takes over the certificate (also on failure). derpkey is appended to the chain; NULL: none. 0;
+ * -EINVAL with the reason in fault, TLS_FAULT_SIZE bytes; -ENOMEM. */
+int tls_server_new(struct tls_server **out, struct tls_certificate *certificate, X509 *derpkey,
+                   char *fault);
+struct tls_server *tls_server_ref(struct tls_server *server);
+void tls_server_unref(struct tls_server *server); /* NULL is allowed */
+
+enum tls_progress {
+    TLS_PROGRESS_MORE,   /* bytes of the client are needed */
+    TLS_PROGRESS_DONE,   /* tls_handshake_finish() */
+    TLS_PROGRESS_FAILED, /* what is to be sent, an alert, is to be sent; then it is over */
+};
+
+struct tls_handshake;
+
+/* NULL without memory. */
+struct tls_handshake *tls_handshake_new(struct tls_server *server);
+void tls_handshake_free(struct tls_handshake *handshake); /* NULL is allowed */
+
+/* Takes bytes of the client, all of them, and goes on as far as they lead. */
+enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uint8_t *bytes,
+                                      size_t len) __attribute__((warn_unused_result));
+
+/* What is to be sent to the client, after each step and also at the end: *bytes is valid until the
+ * next call, which takes it as sent. Returns its length, 0 when there is nothing. */
+size_t tls_handshake_output(struct tls_handshake *handshake, const uint8_t **bytes);
+
+/* Why it failed, in words for the log; an alert of either side by its name. */
+const char *tls_handshake_fault(const struct tls_handshake *handshake);
+
+/* After TLS_PROGRESS_DONE: the two halves of the record layer, and the bytes that came behind the
+ * handshake, which begin with a record: valid until the handshake is freed. 0; -EIO. */
+int tls_handshake_finish(struct tls_handshake *handshake, struct tls_tx *tx, struct tls_rx *rx,
+                         const uint8_t **rest, size_t *rest_len);
+
+/* Tells whether the first bytes of a connection, at least one, can be a ClientHello: whatever else
+ * speaks to a TLS port is sorted out before any memory is spent. */
+bool tls_looks_like_client_hello(const uint8_t *bytes, size_t len);
+
+#endif

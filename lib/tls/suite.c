@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Cipher suites and the part of the key schedule behind a traffic secret. */
+#include "tls/suite.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+/* RFC 8446 section 5.5 allows 2^24.5 full-sized records under one AES-GCM key: we stop at 2^24. No
+ * limit but the sequence number's is known for ChaCha20-Poly1305; 2^48 keeps far from that. */
+static const struct tls_suite suites[] = {
+    {.id = 0x1301,
+     .name = "TLS_AES_128_GCM_SHA256",
+     .key_size = 16,
+     .secret_size = 32,
+     .record_limit = UINT64_C(1) << 24,
+     .cipher = EVP_aes_128_gcm,
+     .hash = EVP_sha256},
+    {.id = 0x1302,
+     .name = "TLS_AES_256_GCM_SHA384",
+     .key_size = 32,
+     .secret_size = 48,
+     .record_limit = UINT64_C(1) << 24,
+     .cipher = EVP_aes_256_gcm,
+     .hash = EVP_sha384},
+    {.id = 0x1303,
+     .name = "TLS_CHACHA20_POLY1305_SHA256",
+     .key_size = 32,
+     .secret_size = 32,
+     .record_limit = UINT64_C(1) << 48,
+     .cipher = EVP_chacha20_poly1305,
+     .hash = EVP_sha256},
+};
+
+const struct tls_suite *tls_suite_find(uint16_t id)
+{
+    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+        if (suites[i].id == id)
+            return &suites[i];
+    return NULL;
+}
+
+/* The HkdfLabel of section 7.1 with an empty context, and the counter of HKDF-Expand (RFC 5869)
+ * behind it: all that we derive fits into the hash's first block. */
+#define LABEL_PREFIX "tls13 "
+#define MAX_LABEL    12
+#define MAX_INFO     (2 + 1 + sizeof(LABEL_PREFIX) - 1 + MAX_LABEL + 1 + 1)
+
+static size_t make_info(uint8_t info[MAX_INFO], const char *label, size_t size)
+{
+    size_t prefix_len = sizeof(LABEL_PREFIX) - 1, label_len = strlen(label), at = 0;
+
+    info[at++] = (uint8_t)(size >> 8);
+    info[at++] = (uint8_t)size;
+    info[at++] = (uint8_t)(prefix_len + label_len);
+    memcpy(info + at, LABEL_PREFIX, prefix_len);
+    at += prefix_len;
+    memcpy(info + at, label, label_len);
+    at += label_len;
+    info[at++] = 0;
+    info[at++] = 1;
+    return at;
+}
+
+int tls_expand_label(const struct tls_suite *suite, const uint8_t *secret, const char *label,
+                     uint8_t *out, size_t size)
+{
+    uint8_t info[MAX_INFO], block[EVP_MAX_MD_SIZE];
+    unsigned block_size = sizeof(block);
+
+    if (size > suite->secret_size || strlen(label) > MAX_LABEL)
+        return -EINVAL;
+    size_t info_size = make_info(info, label, size);
+    if (!HMAC(suite->hash(), secret, suite->secret_size, info, info_size, block, &block_size))
+        return -EIO;
+    memcpy(out, block, size);
+    explicit_bzero(block, sizeof(block));
+    return 0;
+}
+
+int tls_traffic_keys(const struct tls_suite *suite, const uint8_t *secret, uint8_t *key,
+                     uint8_t iv[TLS_IV_SIZE])
+{
+    int error = tls_expand_label(suite, secret, "key", key, suite->key_size);
+    return error ? error : tls_expand_label(suite, secret, "iv", iv, TLS_IV_SIZE);
+}
+
+int tls_next_secret(const struct tls_suite *suite, uint8_t *secret)
+{
+    return tls_expand_label(suite, secret, "traffic upd", secret, suite->secret_size);
+}
