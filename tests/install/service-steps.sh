@@ -31,7 +31,7 @@ counter() { fetch /metrics | sed -n "s/^$1 //p"; }
 
 check install dpkg -i ./*.deb
 check user_is_made id hyper-derp
-check not_started_by_itself bash -c '! pgrep -x hyper-derp'
+check not_started_by_itself bash -c '! ls -l /proc/[0-9]*/exe 2>/dev/null | grep "bin/hyper-derp\$"'
 check shipped_file_is_refused_without_a_listener bash -c \
     'hyper-derp -c /etc/hyper-derp/config.toml --check-config; [ $? = 78 ]'
 cat >>/etc/hyper-derp/config.toml <<'END'
