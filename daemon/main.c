@@ -230,7 +230,8 @@ static void finish(struct daemon *daemon)
 
 static int run(struct daemon *daemon)
 {
-    daemon->status.started = daemon->status.config_last_success = time(NULL);
+    daemon->status.started = time(NULL);
+    daemon->status.config_last_success = daemon->status.started;
     daemon->status.has_file = daemon->flags.config_file != NULL;
     log_set_level(daemon->config.log_level);
     log_set_format(daemon->config.log_format);

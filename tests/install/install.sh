@@ -43,6 +43,9 @@ has_expected_files() {
     {
         printf 'bin/%s\n' hyper-derp hyper-derp-bench
         printf 'lib/%s\n' "$SONAME" libhyperderp.so libhyperderp.a pkgconfig/libhyperderp.pc
+        printf 'lib/%s\n' sysctl.d/60-hyper-derp.conf systemd/system/hyper-derp.service \
+            sysusers.d/hyper-derp.conf tmpfiles.d/hyper-derp.conf
+        printf 'share/hyper-derp/%s\n' grafana/hyper-derp.json prometheus/hyper-derp.rules.yml
         (cd include && printf 'include/%s\n' hyperderp/*.h)
         for page in man/*.[1-8]; do
             [ ! -e "$page" ] || echo "share/man/man${page##*.}/${page#man/}"
@@ -56,6 +59,10 @@ has_expected_files() {
         find "$stage/usr/local/bin" -type f ! -perm -111 -print
         find "$stage/usr/local/include" "$stage/usr/local/lib" -type f -perm /111 -print)
     [ -z "$odd" ] || { echo "wrong mode: $odd"; return 1; }
+    grep -q "^ExecStart=/usr/local/bin/hyper-derp -c /etc/hyper-derp/config.toml\$" \
+        "$stage/usr/local/lib/systemd/system/hyper-derp.service" || { echo "the unit starts another program"; return 1; }
+    cmp dist/config.toml "$stage/etc/hyper-derp/config.toml" || return 1
+    [ "$(stat -c %a "$stage/etc/hyper-derp/certs")" = 700 ] || { echo "certs is open to others"; return 1; }
 }
 
 pc_is_right() {
@@ -155,6 +162,13 @@ other_folders() {
         [ -f "$stage/other/usr/include/hyperderp/relay.h" ]
 }
 
+# A configuration that is there is the operator's.
+second_install_keeps_the_configuration() {
+    echo '# mine' >>"$stage/etc/hyper-derp/config.toml"
+    run_make install DESTDIR="$stage" PREFIX=/usr/local || return 1
+    [ "$(tail -n 1 "$stage/etc/hyper-derp/config.toml")" = '# mine' ]
+}
+
 uninstall_leaves_nothing() {
     run_make uninstall DESTDIR="$stage" PREFIX=/usr/local || return 1
     local left
@@ -169,6 +183,7 @@ if [ "$failed" = 1 ]; then
     exit 1
 fi
 try "installed files" has_expected_files
+try "a second install keeps the configuration" second_install_keeps_the_configuration
 try "libhyperderp.pc" pc_is_right
 try "static library hides internal names" archive_hides_internals
 for header in include/hyperderp/*.h; do
