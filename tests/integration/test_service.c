@@ -390,6 +390,42 @@ static void test_drain_timeout(void **state)
     remove_folder();
 }
 
+/* While packets pass at full rate: clients are told, what is queued goes out, and it ends in time.
+ */
+static void test_drain_under_load(void **state)
+{
+    make_folder();
+    write_config(*state, "drain_timeout = \"5s\"");
+    struct process *daemon = start();
+    struct client_socket *watcher = client_join(process_address(daemon), NULL);
+    const char *arguments[] = {"--relay",    process_address(daemon),
+                               "--pairs",    "4",
+                               "--rate",     "20000",
+                               "--duration", "60",
+                               "--warmup",   "0",
+                               NULL};
+    struct process *bench = process_spawn(BENCH, arguments, -1);
+    while (metric(daemon, "hyper_derp_packets_delivered_total") < 5000)
+        client_settle(watcher);
+
+    int64_t begin = now_us();
+    kill(process_pid(daemon), SIGTERM);
+    (void)client_expect(watcher, CLIENT_MESSAGE_RESTARTING);
+    assert_int_equal(process_wait(daemon, PATIENCE_MS), 0);
+    assert_true(now_us() - begin < 5 * A_SECOND_US);
+    client_socket_close(watcher);
+    assert_int_equal(process_wait(bench, PATIENCE_MS), 1);
+    assert_contains(process_output(bench), "the relay closed it");
+    process_free(bench);
+    process_stop(daemon); /* has ended: each packet was delivered or is accounted for */
+    assert_true(process_counter(daemon, "packets_delivered") >= 5000);
+    if (!SANITIZED) /* a loader with a sanitizer may be a slow receiver */
+        assert_int_equal(process_counter(daemon, "drop_queue_full_data"), 0);
+    assert_null(strstr(process_log(daemon), "did not go within"));
+    process_free(daemon);
+    remove_folder();
+}
+
 /* Each line of a log for machines is an object. */
 static void test_json_log(void **state)
 {
@@ -433,6 +469,7 @@ int main(void)
         {"service_manager", test_service_manager, CELLS_ONE},
         {"sockets_handed_over", test_sockets_handed_over, CELLS_ONE},
         {"drain_timeout", test_drain_timeout, CELLS_ALL},
+        {"drain_under_load", test_drain_under_load, CELLS_ALL},
         {"json_log", test_json_log, CELLS_ONE},
     };
     return matrix_run("service", tests, sizeof(tests) / sizeof(tests[0]));
