@@ -8,6 +8,7 @@
 
 #include "key_file.h"
 #include "problems.h"
+#include "reload.h"
 
 static void print_problems(const struct problems *problems)
 {
@@ -27,18 +28,22 @@ static int out_of_memory(void)
     return STATUS_SYSTEM;
 }
 
+static int read_unchecked(struct config *config, const struct flags *flags,
+                          struct problems *problems)
+{
+    int error = flags->config_file ? config_read(config, flags->config_file, problems)
+                                   : config_init(config);
+
+    return error ? error : flags_apply(flags, config);
+}
+
 /* Reads file and flags; with check, also whether it can be run. */
 static int load(struct config *config, const struct flags *flags, bool check)
 {
     struct problems problems;
 
     problems_init(&problems);
-    int error = flags->config_file ? config_read(config, flags->config_file, &problems)
-                                   : config_init(config);
-    if (error == 0)
-        error = flags_apply(flags, config);
-    if (error == 0 && check)
-        error = config_check(config, flags->config_file, &problems);
+    int error = (check ? configuration_read : read_unchecked)(config, flags, &problems);
     print_problems(&problems);
     problems_free(&problems);
     if (error == -ENOMEM)

@@ -115,6 +115,8 @@ static const char *guess(const char *section, const char *typed)
         }
     }
     for (size_t i = 0; i < schema_section_count && !*section; i++) {
+        if (!*schema_sections[i].name)
+            continue;
         unsigned distance = nearest_distance(typed, schema_sections[i].name);
         if (distance < least) {
             least = distance;

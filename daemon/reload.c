@@ -23,8 +23,9 @@ static void log_problems(const struct problems *problems)
         log_print(HYPERDERP_LOG_ERROR, "and %zu problems more", problems->total - problems->count);
 }
 
-static int load(struct config *config, const struct flags *flags, struct problems *problems)
+int configuration_read(struct config *config, const struct flags *flags, struct problems *problems)
 {
+    *config = (struct config){0};
     int error = flags->config_file ? config_read(config, flags->config_file, problems)
                                    : config_init(config);
     /* All problems are told at once, those of the whole too. */
@@ -43,8 +44,7 @@ int configuration_load(struct config *config, const struct flags *flags)
     struct problems problems;
 
     problems_init(&problems);
-    *config = (struct config){0};
-    int error = load(config, flags, &problems);
+    int error = configuration_read(config, flags, &problems);
     log_problems(&problems);
     if (error == -ENOMEM)
         log_print(HYPERDERP_LOG_ERROR, "no memory for the configuration");

@@ -7,8 +7,11 @@
 #include "status.h"
 #include "web.h"
 
-/* Reads file and command line into a configuration that is fit to run; otherwise every problem has
- * been logged. 0; -EINVAL; -ENOMEM. */
+/* Reads file and command line into a configuration that is fit to run; otherwise every problem is
+ * added. 0; -EINVAL; -ENOMEM. The config must be freed in each case. */
+int configuration_read(struct config *config, const struct flags *flags, struct problems *problems);
+
+/* The same, with the problems logged. */
 int configuration_load(struct config *config, const struct flags *flags);
 
 /* The limits among the configuration, as the library wants them. */

@@ -37,9 +37,11 @@ static bool is_bracketed(const char *text, size_t len)
 {
     char address[INET6_ADDRSTRLEN];
     struct in6_addr binary;
-    size_t plain = strcspn(text + 1, "%]");
 
-    if (len < 4 || text[0] != '[' || text[len - 1] != ']' || plain >= sizeof(address))
+    if (len < 4 || text[0] != '[' || text[len - 1] != ']')
+        return false;
+    size_t plain = strcspn(text + 1, "%]");
+    if (plain >= sizeof(address))
         return false;
     memcpy(address, text + 1, plain);
     address[plain] = '\0';
@@ -97,6 +99,18 @@ const char *check_network(const char *text)
     return NULL;
 }
 
+/* HOST, [IPV6], or one of them with a port. */
+static bool is_authority(const char *text, size_t len)
+{
+    char copy[320];
+
+    if (len >= sizeof(copy))
+        return false;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    return is_host(copy, len) || is_bracketed(copy, len) || is_host_and_port(copy, false);
+}
+
 /* http://HOST... or https://HOST..., without blanks. */
 static bool is_url(const char *text)
 {
@@ -111,10 +125,7 @@ static bool is_url(const char *text)
     for (const char *at = text; *at; at++)
         if (*at <= ' ' || *at == 0x7f || *at == '"' || *at == '<' || *at == '>')
             return false;
-    size_t len = strcspn(host, "/?#");
-    const char *colon = memchr(host, ':', len);
-    return is_bracketed(host, len) || is_host(host, colon ? (size_t)(colon - host) : len) ||
-           (host[0] == '[' && strchr(host, ']'));
+    return is_authority(host, strcspn(host, "/?#"));
 }
 
 const char *check_url(const char *text)

@@ -9,9 +9,10 @@
 #include "document.h"
 #include "problems.h"
 
-/* Reads a file's bytes into the document's root. After a fault it goes on at the next line, so that
- * several are told at once. 0; -EINVAL with problems added (the document is then of no use);
- * -ENOMEM. `file` names the file in problems. */
+/* Reads a file's bytes into the document's root. A value that is not read is told and left out, and
+ * reading goes on behind it, so that several faults are told at once; after one in the syntax it
+ * ends. 0; -EINVAL with problems added (the document then holds what could be read); -ENOMEM.
+ * `file` names the file in problems. */
 int yaml_read(struct document *document, const char *bytes, size_t len, const char *file,
               struct problems *problems);
 

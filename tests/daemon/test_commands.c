@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* --check-config and --print-config: what they print, where, and their exit status. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "commands.h"
+
+struct run {
+    char file[64];
+    int status;
+    char output[8192], errors[8192];
+};
+
+/* A stream of the process, caught in a temporary file meanwhile. */
+struct caught {
+    FILE *stream, *file;
+    int before;
+};
+
+static void catch_stream(struct caught *caught, FILE *stream)
+{
+    fflush(stream);
+    *caught = (struct caught){stream, tmpfile(), dup(fileno(stream))};
+    assert_non_null(caught->file);
+    dup2(fileno(caught->file), fileno(stream));
+}
+
+static void let_stream(struct caught *caught, char *text, size_t room)
+{
+    fflush(caught->stream);
+    dup2(caught->before, fileno(caught->stream));
+    close(caught->before);
+    rewind(caught->file);
+    text[fread(text, 1, room - 1, caught->file)] = '\0';
+    fclose(caught->file);
+}
+
+static void run_on(struct run *run, const char *text, struct flags flags,
+                   int (*command)(const struct flags *))
+{
+    struct caught output, errors;
+
+    strcpy(run->file, "/tmp/hyper-derp-test-XX"
+                      "XXXX.toml");
+    int fd = mkstemps(run->file, 5);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    flags.config_file = run->file;
+    catch_stream(&output, stdout);
+    catch_stream(&errors, stderr);
+    run->status = command(&flags);
+    let_stream(&errors, run->errors, sizeof(run->errors));
+    let_stream(&output, run->output, sizeof(run->output));
+    unlink(run->file);
+}
+
+static const char good[] = "workers = 2\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n";
+
+static void a_good_file_is_called_good(void **state)
+{
+    (void)state;
+    struct run run;
+    char said[128];
+
+    run_on(&run, good, (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_OK);
+    snprintf(said, sizeof(said), "%s: the configuration is good\n", run.file);
+    assert_string_equal(run.output, said);
+    assert_string_equal(run.errors, "");
+}
+
+/* Faults of keys and of the whole are told in one go. */
+static void all_problems_are_printed(void **state)
+{
+    (void)state;
+    struct run run;
+    char said[1024];
+
+    run_on(&run,
+           "wrokers = 2\n[[listener]]\naddress = \":1\"\n[metrics]\ntls_key = \"/k\"\n"
+           "[limits]\nqueue_frames = -1\n",
+           (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_CONFIG);
+    assert_string_equal(run.output, "");
+    const char *f = run.file;
+    snprintf(said, sizeof(said),
+             "%s:1:1: unknown key wrokers: did you mean workers?\n"
+             "%s:7:16: limits.queue_frames: expected an integer from 1 to 1048576, or 0, found "
+             "-1\n"
+             "%s:2:3: listener :1: TLS is not in this build yet: set tls = false\n"
+             "%s: metrics.tls_cert and metrics.tls_key: give both or neither\n",
+             f, f, f, f);
+    assert_string_equal(run.errors, said);
+}
+
+/* A short name is near to no key, and least of all to one without a name. */
+static void a_guess_is_never_empty(void **state)
+{
+    (void)state;
+    struct run run;
+    char said[128];
+
+    run_on(&run, "a = 1\n", (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_CONFIG);
+    snprintf(said, sizeof(said), "%s:1:1: unknown key a\n", run.file);
+    assert_string_equal(run.errors, said);
+}
+
+static void what_is_printed_is_in_effect(void **state)
+{
+    (void)state;
+    struct run run;
+
+    run_on(&run, good, (struct flags){.has_workers = true, .workers = 7}, command_print_config);
+    assert_int_equal(run.status, STATUS_OK);
+    assert_string_equal(run.errors, "");
+    assert_non_null(strstr(run.output, "workers = 7\n"));
+    assert_non_null(strstr(run.output, "\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"));
+    assert_non_null(strstr(run.output, "\n[stun]\naddress = \"\"\n"));
+    run_on(&run, "workers = 300\n", (struct flags){0}, command_print_config);
+    assert_int_equal(run.status, STATUS_CONFIG);
+    assert_string_equal(run.output, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_good_file_is_called_good),
+        cmocka_unit_test(all_problems_are_printed),
+        cmocka_unit_test(a_guess_is_never_empty),
+        cmocka_unit_test(what_is_printed_is_in_effect),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
