@@ -93,6 +93,8 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%
 # INTEGRATION=test_flood runs this one alone.
 INTEGRATION ?= $(notdir $(INTEGRATION_TESTS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
+# Those that read the daemon's files.
+DAEMON_FUZZ := config
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
 TOML_DECODER := $(BUILD)/tests/toml-decoder
 CONFIG_PAGES := $(BUILD)/config-pages
@@ -156,6 +158,7 @@ $(OBJ)/docs/generate/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/tests/toml/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/bench/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIE
 $(OBJ)/tests/%.o: OBJ_FLAGS = -Iinclude -Ilib $(CMOCKA_CFLAGS) -fPIE
+$(DAEMON_FUZZ:%=$(OBJ)/tests/fuzz/fuzz_%.o): OBJ_FLAGS = -Iinclude -Idaemon -fPIE
 
 ifeq ($(V),1)
 Q :=
@@ -262,6 +265,11 @@ $(BUILD)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/repla
 		$(BUILD)/flags $(BUILD)/sources
 	$(call link)
 
+$(DAEMON_FUZZ:%=$(BUILD)/tests/fuzz/replay_%): $(BUILD)/tests/fuzz/replay_%: \
+		$(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(DAEMON_PARTS) $(ARCHIVE) \
+		$(BUILD)/flags $(BUILD)/sources
+	$(call link,$(DAEMON_LIBS) -lm)
+
 .SECONDARY:
 
 # ---- Fuzzing: objects of their own, as libFuzzer wants its instrumentation in the library too ---
@@ -269,7 +277,10 @@ $(BUILD)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/repla
 FUZZ := $(BUILD)/fuzz
 FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_LIB_OBJS := $(LIB_SRCS:%.c=$(FUZZ)/obj/%.o)
+FUZZ_DAEMON_OBJS := $(DAEMON_PARTS:$(OBJ)/%=$(FUZZ)/obj/%)
 FUZZERS := $(FUZZ_NAMES:%=$(FUZZ)/fuzz_%)
+FUZZ_INCLUDES := -Iinclude -Ilib
+$(DAEMON_FUZZ:%=$(FUZZ)/obj/tests/fuzz/fuzz_%.o): FUZZ_INCLUDES := -Iinclude -Idaemon
 
 # Said once and plainly, rather than by each compilation.
 .PHONY: fuzz-compiler
@@ -280,12 +291,18 @@ fuzz-compiler:
 $(FUZZ)/obj/%.o: %.c $(BUILD)/flags | fuzz-compiler
 	$(say) FUZZCC $<
 	@mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) -Iinclude -Ilib -D_GNU_SOURCE $(CPPFLAGS) $(MODULE_CFLAGS) -std=c17 $(WARNINGS) \
-		$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -pthread -MMD -MP -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(FUZZ_INCLUDES) -D_GNU_SOURCE $(CPPFLAGS) $(MODULE_CFLAGS) $(DAEMON_CFLAGS) \
+		-std=c17 $(WARNINGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -pthread -MMD -MP -c -o $@ $<
 
 $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIB_OBJS) $(BUILD)/flags $(BUILD)/sources
 	$(say) LINK $@
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -pthread -o $@ $(filter %.o,$^) $(LIBS)
+
+$(DAEMON_FUZZ:%=$(FUZZ)/fuzz_%): $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o \
+		$(FUZZ_DAEMON_OBJS) $(FUZZ_LIB_OBJS) $(BUILD)/flags $(BUILD)/sources
+	$(say) LINK $@
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -pthread -o $@ $(filter %.o,$^) $(DAEMON_LIBS) -lm \
+		$(LIBS)
 
 # ---- Running and testing -----------------------------------------------------------------------
 
@@ -413,4 +430,4 @@ help: ## this list
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d)
 -include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
--include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)
+-include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)
