@@ -94,7 +94,7 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%
 INTEGRATION ?= $(notdir $(INTEGRATION_TESTS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
 # Those that read the daemon's files.
-DAEMON_FUZZ := config
+DAEMON_FUZZ := config toml
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
 TOML_DECODER := $(BUILD)/tests/toml-decoder
 CONFIG_PAGES := $(BUILD)/config-pages

@@ -27,9 +27,14 @@ void problems_free(struct problems *problems)
 /* What a file says must not command the terminal that it is shown on. Bytes of UTF-8 stay. */
 static void make_printable(char *text)
 {
-    for (; *text; text++)
+    for (; *text; text++) {
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
             *text = '?';
+        /* U+0080 to U+009f: a terminal may take one for ESC and another character. */
+        if ((unsigned char)text[0] == 0xc2 && (unsigned char)text[1] >= 0x80 &&
+            (unsigned char)text[1] < 0xa0)
+            text[0] = text[1] = '?';
+    }
 }
 
 /* Cuts at the end of a character: a text that did not fit ends with an ellipsis. */

@@ -22,6 +22,15 @@ struct document_place toml_place(struct toml_reader *reader)
     return reader->counted_place;
 }
 
+unsigned toml_depth_of(const struct document_node *table)
+{
+    unsigned depth = 0;
+
+    while ((table = table->parent) != NULL)
+        depth++;
+    return depth;
+}
+
 bool toml_fault(struct toml_reader *reader, struct document_place place, const char *format, ...)
 {
     char text[384];
@@ -178,6 +187,7 @@ static bool read_assignment(struct toml_reader *reader, struct document_node *ta
     reader->at++;
     toml_skip_blanks(reader);
     reader->cut_short = true;
+    reader->depth = toml_depth_of(table) + count;
     if (!toml_read_value(reader, &value))
         return false;
     reader->cut_short = false;
@@ -238,7 +248,6 @@ static void skip_to_statement(struct toml_reader *reader)
         reader->at = newline ? newline + 1 : reader->end;
     } while (!toml_at_end(reader) && !looks_like_statement(reader));
     reader->cut_short = false;
-    reader->depth = 0;
 }
 
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. Returns the length of the
@@ -288,11 +297,12 @@ static bool check_encoding(struct toml_reader *reader)
 
 static void read_statements(struct toml_reader *reader)
 {
+    size_t enough = reader->problems->total + PROBLEMS_MAX;
     struct document_node *table = document_root(reader->document);
     unsigned section = 0;
     bool good = toml_skip_lines(reader);
 
-    while (!reader->no_memory && reader->problems->count < PROBLEMS_MAX) {
+    while (!reader->no_memory && reader->problems->total < enough) {
         if (!good)
             skip_to_statement(reader);
         good = toml_skip_lines(reader);

@@ -18,7 +18,7 @@ struct toml_reader {
     struct problems *problems;
     bool no_memory;
     bool cut_short; /* a fault inside a value: where the next statement begins must be guessed */
-    unsigned depth; /* of arrays and inline tables */
+    unsigned depth; /* in the tree, of the value that is read next */
     unsigned last_section;
 
     /* The last place that was asked for: the next one is counted from here, so that all places of a
@@ -39,6 +39,9 @@ static inline bool toml_at_end(const struct toml_reader *reader)
 }
 
 struct document_place toml_place(struct toml_reader *reader);
+
+/* How deep a table stands in the tree; its root is at 0. */
+unsigned toml_depth_of(const struct document_node *table);
 
 /* Tells a fault at a place. Returns false. */
 bool toml_fault(struct toml_reader *reader, struct document_place place, const char *format, ...)

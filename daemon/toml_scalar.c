@@ -287,16 +287,17 @@ bool toml_read_scalar(struct toml_reader *reader, struct document_node **out)
             return set_text(reader, node, word);
         return toml_fault(
             reader, place,
-            "%s is no date or time: expected the form 2026-01-31T23:59:59Z, or a part "
+            "%.100s is no date or time: expected the form 2026-01-31T23:59:59Z, or a part "
             "of it",
             word);
     }
     if (!read_number(word, node, &too_large))
-        return toml_fault(reader, place,
-                          "%s is no value: text needs quotes, numbers look like 42, 1_000, 0xff or "
-                          "1.5",
-                          word);
+        return toml_fault(
+            reader, place,
+            "%.100s is no value: text needs quotes, numbers look like 42, 1_000, 0xff or "
+            "1.5",
+            word);
     if (too_large)
-        return toml_fault(reader, place, "%s is too large: integers have 64 bits", word);
+        return toml_fault(reader, place, "%.100s is too large: integers have 64 bits", word);
     return true;
 }

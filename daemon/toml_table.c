@@ -26,14 +26,25 @@ static const char *kind_of(const struct document_node *node)
     return "a value";
 }
 
+/* How much of a key a fault shows: bytes, up to the end of a character. */
+static int shown(const struct toml_key *part)
+{
+    size_t len = part->len < 100 ? part->len : 100;
+
+    while (len > 0 && len < part->len && ((unsigned char)part->text[len] & 0xc0) == 0x80)
+        len--;
+    return (int)len;
+}
+
 /* A key is shown up to the part in question. */
 static bool refuse(struct toml_reader *reader, const struct toml_key *part,
                    const struct document_node *node, const char *instead)
 {
     const struct document_place place = node->key_place;
 
-    return toml_fault(reader, part->place, "%.100s is %s already, from line %u: %s", part->text,
-                      kind_of(node), place.line ? place.line : node->place.line, instead);
+    return toml_fault(reader, part->place, "%.*s is %s already, from line %u: %s", shown(part),
+                      part->text, kind_of(node), place.line ? place.line : node->place.line,
+                      instead);
 }
 
 static struct document_node *make(struct toml_reader *reader, struct document_node *parent,
@@ -98,9 +109,8 @@ void toml_enter(struct toml_reader *reader, struct document_node *table, unsigne
     const struct toml_key *last = &parts[count - 1];
     struct document_node *before = find(reader, table, last);
     if (before) {
-        toml_fault(reader, last->place,
-                   "%.100s is set already, on line %u: each key may stand once", last->text,
-                   before->key_place.line);
+        toml_fault(reader, last->place, "%.*s is set already, on line %u: each key may stand once",
+                   shown(last), last->text, before->key_place.line);
         return;
     }
     value->key = last->text;
@@ -177,6 +187,10 @@ struct document_node *toml_open_table(struct toml_reader *reader, const struct t
         table = enter_header(reader, table, &parts[i]);
     if (!table)
         return NULL;
-    return element ? open_element(reader, table, &parts[count - 1])
-                   : open_plain(reader, table, &parts[count - 1]);
+    const struct toml_key *last = &parts[count - 1];
+    table = element ? open_element(reader, table, last) : open_plain(reader, table, last);
+    if (table && toml_depth_of(table) > DOCUMENT_MAX_DEPTH)
+        toml_fault(reader, last->place, "tables inside each other, %u deep: at most %d are read",
+                   toml_depth_of(table), DOCUMENT_MAX_DEPTH);
+    return table;
 }

@@ -31,8 +31,10 @@ static bool read_array(struct toml_reader *reader, struct document_node **out)
             break;
         if (toml_at_end(reader))
             return toml_fault(reader, place, "the array does not end: expected a closing ]");
+        reader->depth++;
         if (!toml_read_value(reader, &element))
             return false;
+        reader->depth--;
         if (!document_append(reader->document, array, element))
             return toml_out_of_memory(reader);
         if (!toml_skip_lines(reader))
@@ -62,8 +64,10 @@ static bool read_inline_entry(struct toml_reader *reader, struct document_node *
                           toml_show(reader, shown));
     reader->at++;
     toml_skip_blanks(reader);
+    reader->depth += count;
     if (!toml_read_value(reader, &value))
         return false;
+    reader->depth -= count;
     toml_enter(reader, table, section, parts, count, value);
     return !reader->no_memory;
 }
@@ -106,21 +110,19 @@ static bool read_inline_table(struct toml_reader *reader, struct document_node *
 
 bool toml_read_value(struct toml_reader *reader, struct document_node **out)
 {
-    bool good;
-
+    if (reader->depth > DOCUMENT_MAX_DEPTH)
+        return toml_fault(reader, toml_place(reader),
+                          "values inside each other, %u deep: at most "
+                          "%d are read",
+                          reader->depth, DOCUMENT_MAX_DEPTH);
     switch (toml_peek(reader, 0)) {
     case '"':
     case '\'':
         return read_text(reader, out);
     case '[':
+        return read_array(reader, out);
     case '{':
-        if (reader->depth == DOCUMENT_MAX_DEPTH)
-            return toml_fault(reader, toml_place(reader), "values inside each other, %d deep",
-                              DOCUMENT_MAX_DEPTH + 1);
-        reader->depth++;
-        good = *reader->at == '[' ? read_array(reader, out) : read_inline_table(reader, out);
-        reader->depth--;
-        return good;
+        return read_inline_table(reader, out);
     default:
         return toml_read_scalar(reader, out);
     }

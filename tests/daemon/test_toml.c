@@ -157,6 +157,89 @@ static void hostile_files_cost_little(void **state)
     free(text);
 }
 
+static size_t dots(char *out, char key, unsigned parts)
+{
+    for (unsigned i = 0; i < parts; i++) {
+        out[2 * i] = key;
+        out[2 * i + 1] = '.';
+    }
+    return 2 * parts - 1;
+}
+
+/* The bound is one of the tree, however its levels are written. */
+static void dots_and_headers_count_as_depth(void **state)
+{
+    (void)state;
+    char text[512];
+
+    size_t len = dots(text, 'a', 40);
+    memcpy(text + len, " = {", 4);
+    size_t inner = dots(text + len + 4, 'b', 24);
+    strcpy(text + len + 4 + inner, " = 1}");
+    EXPECT(text);
+    inner = dots(text + len + 4, 'b', 25);
+    strcpy(text + len + 4 + inner, " = 1}");
+    EXPECT(text, "t:1:136: values inside each other, 65 deep: at most 64 are read");
+
+    text[0] = '[';
+    len = 1 + dots(text + 1, 'a', 60);
+    strcpy(text + len, "]\nb.c.d.e = 1\n");
+    EXPECT(text);
+    strcpy(text + len, "]\nb.c.d.e.f = 1\n");
+    EXPECT(text, "t:2:13: values inside each other, 65 deep: at most 64 are read");
+
+    /* An element of an array stands one deeper than the array. */
+    text[0] = text[1] = '[';
+    len = 2 + dots(text + 2, 'a', 63);
+    strcpy(text + len, "]]\n");
+    EXPECT(text);
+    len = 2 + dots(text + 2, 'a', 64);
+    strcpy(text + len, "]]\n");
+    EXPECT(text, "t:1:129: tables inside each other, 65 deep: at most 64 are read");
+}
+
+/* What is said stays whole and harmless, whatever the file says. */
+static void faults_show_the_file_safely(void **state)
+{
+    (void)state;
+    char text[1024], want[1024], word[301];
+
+    memset(word, 'x', 300);
+    word[300] = '\0';
+    snprintf(text, sizeof(text), "a = %s", word);
+    snprintf(want, sizeof(want),
+             "t:1:5: %.100s is no value: text needs quotes, numbers look like 42, 1_000, 0xff or "
+             "1.5",
+             word);
+    const char *const long_word[] = {want};
+    expect(text, 1, long_word);
+    /* The hundredth byte is the first of two. */
+    snprintf(text, sizeof(text), "'%.99s\xc3\xa9' = 1\n'%.99s\xc3\xa9' = 2", word, word);
+    snprintf(want, sizeof(want), "t:2:1: %.99s is set already, on line 1: each key may stand once",
+             word);
+    expect(text, 1, long_word);
+    EXPECT("'\xc2\x9b' = 1\n'\xc2\x9b' = 2",
+           "t:2:1: ?? is set already, on line 1: each key may stand once");
+    EXPECT("a = \x1b[2J", "t:1:5: expected a value, found byte 0x1b");
+}
+
+/* A list that is full already hides no fault of the file. */
+static void a_full_list_is_no_success(void **state)
+{
+    (void)state;
+    struct document *document = document_new();
+    struct problems problems;
+
+    problems_init(&problems);
+    for (unsigned i = 0; i < PROBLEMS_MAX; i++)
+        problems_add(&problems, NULL, (struct document_place){0, 0}, "before");
+    assert_int_equal(toml_read(document, "a = ?", 5, "t", &problems), -EINVAL);
+    assert_int_equal(problems.total, PROBLEMS_MAX + 1);
+    assert_int_equal(problems.count, PROBLEMS_MAX);
+    problems_free(&problems);
+    document_free(document);
+}
+
 static void depth_and_size_are_bounded(void **state)
 {
     (void)state;
@@ -168,7 +251,7 @@ static void depth_and_size_are_bounded(void **state)
     memset(deep, '[', sizeof(deep) - 1);
     memcpy(deep, "a = ", 4);
     deep[sizeof(deep) - 1] = '\0';
-    EXPECT(deep, "t:1:69: values inside each other, 65 deep");
+    EXPECT(deep, "t:1:69: values inside each other, 65 deep: at most 64 are read");
     memset(big, ' ', sizeof(big));
     problems_init(&problems);
     assert_int_equal(toml_read(document, big, sizeof(big), "t", &problems), -EINVAL);
@@ -186,6 +269,9 @@ int main(void)
         cmocka_unit_test(several_faults_are_told_at_once),
         cmocka_unit_test(hostile_files_cost_little),
         cmocka_unit_test(depth_and_size_are_bounded),
+        cmocka_unit_test(dots_and_headers_count_as_depth),
+        cmocka_unit_test(faults_show_the_file_safely),
+        cmocka_unit_test(a_full_list_is_no_success),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
