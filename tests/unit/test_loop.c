@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -755,7 +756,7 @@ static void *wake_in_step(void *arg)
         atomic_store(&asked, i);
         io_wake(arg);
         while (atomic_load(&answered) < i)
-            ;
+            sched_yield(); /* with sqpoll the kernel's thread wants a core too */
     }
     return NULL;
 }
@@ -769,14 +770,14 @@ static void each_wake_ends_a_sleep(void **state)
     NEEDS_LOOP();
     asked = answered = 0;
     io_wake(loop); /* before the first turn */
-    int64_t began = now();
     assert_int_equal(turn(&event, 1, PATIENCE), 0);
     assert_int_equal(pthread_create(&thread, NULL, wake_in_step, loop), 0);
     while (answered < 5000) {
+        int64_t began = now();
         assert_int_equal(turn(&event, 1, PATIENCE), 0);
+        assert_true(now() - began < PATIENCE); /* a wake that is lost takes all of it */
         atomic_store(&answered, atomic_load(&asked));
     }
-    assert_true(now() - began < PATIENCE);
     pthread_join(thread, NULL);
 }
 
