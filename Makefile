@@ -69,8 +69,7 @@ OBJ := $(BUILD)/obj
 LIB_OBJS := $(LIB_SRCS:%.c=$(OBJ)/%.o)
 # The client is internal for now: programs of this tree find it in the archive, the shared library
 # does not carry it.
-# TLS joins it with the relay that uses it.
-SO_OBJS := $(filter-out $(OBJ)/lib/client/% $(OBJ)/lib/tls/%,$(LIB_OBJS))
+SO_OBJS := $(filter-out $(OBJ)/lib/client/%,$(LIB_OBJS))
 DAEMON_OBJS := $(DAEMON_SRCS:%.c=$(OBJ)/%.o)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(OBJ)/%.o)
 # Files named test_*.c are programs; the other files beside them are linked into each of those.
@@ -103,9 +102,7 @@ TESTS := $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRA
 # ---- Flags -------------------------------------------------------------------------------------
 
 # What the library needs, as pkg-config modules; the .pc file names the same ones.
-PUBLIC_MODULES := liburing libsodium jansson
-# ... and what lib/tls needs, which it does not carry yet.
-MODULES := $(PUBLIC_MODULES) libcrypto libssl
+MODULES := liburing libsodium jansson libssl libcrypto
 # What the daemon needs besides.
 DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson
 MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'libssl >= 3.0' 'yaml-0.1 >= 0.2.5' \
@@ -178,7 +175,7 @@ all: $(DAEMON) $(BENCH) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build everything,
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
 SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(UNIT_SRCS) $(DAEMON_TEST_SRCS) \
 	$(INTEGRATION_SRCS)
-PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(PUBLIC_MODULES)
+PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES)
 
 define stamp
 @mkdir -p $(@D)
@@ -224,7 +221,7 @@ $(PC): pkgconfig/libhyperderp.pc.in $(BUILD)/dirs
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' \
 		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${exec_prefix}/%,$(LIBDIR))|' \
 		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
-		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(PUBLIC_MODULES)|' $< >$@
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(MODULES)|' $< >$@
 
 define link
 $(say) LINK $@

@@ -44,10 +44,23 @@ typedef enum hyperderp_connection_state {
     HYPERDERP_CONNECTION_HELLO = 1,     /**< its ClientInfo is waited for */
     HYPERDERP_CONNECTION_ADMISSION = 2, /**< admit() has not answered yet */
     HYPERDERP_CONNECTION_OPEN = 3,      /**< a client that has joined */
-    HYPERDERP_CONNECTION_CLOSING = 4    /**< the last bytes are sent to it */
+    HYPERDERP_CONNECTION_CLOSING = 4,   /**< the last bytes are sent to it */
+    HYPERDERP_CONNECTION_TLS = 5        /**< its TLS handshake is not done */
 } hyperderp_connection_state;
 /** Number of connection states in this header. */
-#define HYPERDERP_CONNECTION_STATES 5
+#define HYPERDERP_CONNECTION_STATES 6
+
+/** How a TLS handshake ended. */
+typedef enum hyperderp_tls_outcome {
+    HYPERDERP_TLS_OK = 0,      /**< HTTP goes on behind it */
+    HYPERDERP_TLS_NOT_TLS = 1, /**< what came was no ClientHello */
+    HYPERDERP_TLS_FAILED = 2,  /**< the two found no common ground, or the client broke the rules */
+    HYPERDERP_TLS_TIMED_OUT = 3, /**< handshake_timeout_ms passed */
+    HYPERDERP_TLS_ABANDONED = 4, /**< the client closed the connection */
+    HYPERDERP_TLS_GAVE_WAY = 5 /**< too many at once: this one had waited longest for its client */
+} hyperderp_tls_outcome;
+/** Number of outcomes in this header. */
+#define HYPERDERP_TLS_OUTCOMES 6
 
 /** Why a connection was closed as soon as it had been accepted. */
 typedef enum hyperderp_refusal {
@@ -98,12 +111,22 @@ typedef struct hyperderp_counters {
     uint64_t stale_completions;     /**< completions of the kernel for a connection already gone */
     uint64_t loop_turns;            /**< turns of all workers' loops */
 
+    uint64_t tls_handshakes[HYPERDERP_TLS_OUTCOMES]; /**< TLS handshakes, by outcome */
+    uint64_t tls_alerts_sent;     /**< fatal alerts: what a client sent broke the rules of TLS */
+    uint64_t tls_alerts_received; /**< fatal alerts of clients */
+    uint64_t tls_key_updates;     /**< keys changed while a connection lived, either direction */
+    uint64_t tls_records_opened;  /**< records received and decrypted by the workers */
+    uint64_t tls_records_sealed;  /**< records encrypted by the workers */
+
     uint64_t connections;  /**< gauge: open connections, in whatever state */
     uint64_t peers_active; /**< gauge: keys with at least one connection */
     uint64_t
         home_clients; /**< gauge: connections that named this relay their home (NotePreferred) */
-    uint64_t queued_bytes; /**< gauge: bytes of frames that wait or are only half received */
-    uint64_t workers;      /**< gauge: workers */
+    uint64_t queued_bytes;    /**< gauge: bytes of frames that wait or are only half received */
+    uint64_t workers;         /**< gauge: workers */
+    uint64_t tls_connections; /**< gauge: connections whose TLS handshake is done */
+    uint64_t tls_handshakes_active;  /**< gauge: TLS handshakes that hold memory */
+    uint64_t tls_kernel_connections; /**< gauge: of tls_connections, those the kernel encrypts */
 
     /** gauge: connections by state; the sum is `connections` but for those that wait to be freed */
     uint64_t connections_by_state[HYPERDERP_CONNECTION_STATES];
@@ -159,6 +182,10 @@ HYPERDERP_API const char *hyperderp_drop_reason_name(hyperderp_drop_reason reaso
 /** Names a connection state, "admission" for example; "unknown" for a value out of range. Static
  * text. */
 HYPERDERP_API const char *hyperderp_connection_state_name(hyperderp_connection_state state);
+
+/** Names an outcome of a TLS handshake, "not_tls" for example; "unknown" for a value out of range.
+ * Static text. */
+HYPERDERP_API const char *hyperderp_tls_outcome_name(hyperderp_tls_outcome outcome);
 
 /** Names a reason to refuse a connection, "max_connections" for example; "unknown" for a value out
  * of range. Static text. */

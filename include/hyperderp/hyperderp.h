@@ -9,6 +9,7 @@
 #include <hyperderp/counters.h>
 #include <hyperderp/key.h>
 #include <hyperderp/relay.h>
+#include <hyperderp/tls.h>
 #include <hyperderp/version.h>
 
 #endif

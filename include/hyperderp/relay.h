@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include <hyperderp/key.h>
+#include <hyperderp/tls.h>
 #include <hyperderp/version.h>
 
 #ifdef __cplusplus
@@ -43,6 +44,13 @@ typedef enum hyperderp_engine {
     HYPERDERP_ENGINE_IO_URING = 1, /**< io_uring (Linux 6.1 or newer), or an error */
     HYPERDERP_ENGINE_EPOLL = 2     /**< epoll, on any Linux */
 } hyperderp_engine;
+
+/** Who seals and opens the records of TLS. */
+typedef enum hyperderp_offload {
+    HYPERDERP_OFFLOAD_AUTO = 0,  /**< what is faster here, which is USER for now; never an error */
+    HYPERDERP_OFFLOAD_USER = 1,  /**< the relay's workers */
+    HYPERDERP_OFFLOAD_KERNEL = 2 /**< the kernel (kTLS, the module "tls"), or an error */
+} hyperderp_offload;
 
 /** How much a log line matters, most first. */
 typedef enum hyperderp_log_level {
@@ -178,6 +186,22 @@ typedef struct hyperderp_listener_options {
     int fd;
 
     int backlog; /**< connections the kernel holds until they are accepted, 0: 4096 */
+
+    /**
+     * The certificate by which clients that speak TLS 1.3 know the relay; NULL: clients speak in
+     * the clear. The relay takes a reference of its own. See hyperderp_relay_set_certificate().
+     */
+    hyperderp_certificate *certificate;
+
+    /**
+     * Chooses another certificate by the name that a client asks for (SNI), or returns NULL for
+     * `certificate`, which must stand in any case. The callee gives a reference away
+     * (hyperderp_certificate_ref()). Called on a worker thread with options.user of the relay, and
+     * may besides what callbacks may call the functions of tls.h. NULL: nothing is chosen.
+     */
+    hyperderp_certificate *(*choose_certificate)(void *user, const char *name);
+
+    hyperderp_offload offload; /**< HYPERDERP_OFFLOAD_AUTO by default */
 } hyperderp_listener_options;
 
 /**
@@ -212,17 +236,34 @@ HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
                                       const hyperderp_relay_options *options);
 
 /**
- * Opens a listener. Its clients speak HTTP and DERP in the clear.
+ * Opens a listener. Its clients speak HTTP and DERP over TLS 1.3, or without a certificate in the
+ * clear.
  *
  * @param relay    a relay that has not been started.
  * @param options  the address or the socket; copied.
  * @return the listener's number, 0 for the first; -EINVAL for an address or socket of the wrong
  *         form; -EBUSY after the start; -ENOSPC when there are 64 already; -ENOENT for a name that
- *         does not resolve; or the -errno of socket(), bind() or listen(), such as -EADDRINUSE,
- *         -EACCES. options.log of the relay gets a line that says what failed and on what address.
+ *         does not resolve; -EOPNOTSUPP when the kernel shall seal records and cannot; or the
+ * -errno of socket(), bind() or listen(), such as -EADDRINUSE, -EACCES. options.log of the relay
+ * gets a line that says what failed and on what address.
  */
 HYPERDERP_API int hyperderp_relay_add_listener(hyperderp_relay *relay,
                                                const hyperderp_listener_options *options);
+
+/**
+ * Changes the certificate of a listener, or of all that have one. Connections that are there stay
+ * as they are; handshakes that have begun end with the old one.
+ *
+ * @param relay        the relay, at any time of its life.
+ * @param listener     the number that hyperderp_relay_add_listener() returned; -1: every listener
+ *                     with a certificate.
+ * @param certificate  the new one; the relay takes a reference of its own.
+ * @return 0; -EINVAL for a number that is not a listener's, a listener without TLS, or a
+ * certificate that OpenSSL does not take (the log has the reason); -ENOMEM. On error nothing has
+ *         changed.
+ */
+HYPERDERP_API int hyperderp_relay_set_certificate(hyperderp_relay *relay, int listener,
+                                                  hyperderp_certificate *certificate);
 
 /**
  * Tells the address a listener is bound to, with the port that the kernel chose.

@@ -15,6 +15,9 @@ void counters_sum(hyperderp_counters *sum, const struct counters *counters)
     for (unsigned state = 0; state < HYPERDERP_CONNECTION_STATES; state++)
         sum->connections_by_state[state] +=
             atomic_load_explicit(&counters->states[state], memory_order_relaxed);
+    for (unsigned outcome = 0; outcome < HYPERDERP_TLS_OUTCOMES; outcome++)
+        sum->tls_handshakes[outcome] +=
+            atomic_load_explicit(&counters->tls_handshakes[outcome], memory_order_relaxed);
     for (unsigned reason = 0; reason < HYPERDERP_REFUSALS; reason++)
         sum->refused[reason] +=
             atomic_load_explicit(&counters->refused[reason], memory_order_relaxed);
@@ -50,6 +53,8 @@ const char *hyperderp_connection_state_name(hyperderp_connection_state state)
         return "open";
     case HYPERDERP_CONNECTION_CLOSING:
         return "closing";
+    case HYPERDERP_CONNECTION_TLS:
+        return "tls";
     }
     return "unknown";
 }
@@ -63,6 +68,25 @@ const char *hyperderp_refusal_name(hyperderp_refusal reason)
         return "memory";
     case HYPERDERP_REFUSED_DRAINING:
         return "draining";
+    }
+    return "unknown";
+}
+
+const char *hyperderp_tls_outcome_name(hyperderp_tls_outcome outcome)
+{
+    switch (outcome) {
+    case HYPERDERP_TLS_OK:
+        return "ok";
+    case HYPERDERP_TLS_NOT_TLS:
+        return "not_tls";
+    case HYPERDERP_TLS_FAILED:
+        return "failed";
+    case HYPERDERP_TLS_TIMED_OUT:
+        return "timed_out";
+    case HYPERDERP_TLS_ABANDONED:
+        return "abandoned";
+    case HYPERDERP_TLS_GAVE_WAY:
+        return "gave_way";
     }
     return "unknown";
 }

@@ -42,9 +42,17 @@
     X(duplicate_connections)                                                                       \
     X(stale_completions)                                                                           \
     X(loop_turns)                                                                                  \
+    X(tls_alerts_sent)                                                                             \
+    X(tls_alerts_received)                                                                         \
+    X(tls_key_updates)                                                                             \
+    X(tls_records_opened)                                                                          \
+    X(tls_records_sealed)                                                                          \
     X(connections)                                                                                 \
     X(peers_active)                                                                                \
-    X(home_clients)
+    X(home_clients)                                                                                \
+    X(tls_connections)                                                                             \
+    X(tls_handshakes_active)                                                                       \
+    X(tls_kernel_connections)
 
 enum counter {
 #define X(name) COUNTER_##name,
@@ -61,6 +69,7 @@ struct counters {
     _Atomic uint64_t drops[HYPERDERP_DROP_REASONS][HYPERDERP_PACKET_KINDS];
     _Atomic uint64_t states[HYPERDERP_CONNECTION_STATES]; /* gauges */
     _Atomic uint64_t refused[HYPERDERP_REFUSALS];
+    _Atomic uint64_t tls_handshakes[HYPERDERP_TLS_OUTCOMES];
 };
 
 /* No read-modify-write: there is one writer. */

@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Certificates of a server. */
+/* Certificates of a server: reading and writing them, what they say of themselves. */
 #include "tls/certificate.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#include "wire/frame.h"
-
-#define DAY_SECONDS 86400
-
-/* A clock that is a little behind must not make a new certificate invalid. */
-#define BACKDATED_DAYS 1
+/* A PEM file beyond this is none. */
+#define MAX_FILE (1u << 20)
 
 /* Certificates in a chain; real ones have two or three. */
 #define MAX_CHAIN 16
@@ -29,7 +26,7 @@ static int say(char *fault, const char *what)
     unsigned long code = ERR_peek_last_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
 
-    snprintf(fault, TLS_FAULT_SIZE, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
+    snprintf(fault, HYPERDERP_FAULT_SIZE, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
     ERR_clear_error();
     return -EINVAL;
 }
@@ -41,7 +38,7 @@ static int no_passphrase(char *buffer, int size, int writing, void *user)
     return -1;
 }
 
-static int64_t expiry(const X509 *certificate)
+int64_t certificate_expiry(const X509 *certificate)
 {
     struct tm tm;
 
@@ -50,14 +47,14 @@ static int64_t expiry(const X509 *certificate)
     return (int64_t)timegm(&tm);
 }
 
-static int read_chain(struct tls_certificate *certificate, BIO *pem, char *fault)
+static int read_chain(hyperderp_certificate *certificate, BIO *pem, char *fault)
 {
     X509 *next;
 
     certificate->leaf = PEM_read_bio_X509_AUX(pem, NULL, no_passphrase, NULL);
     if (!certificate->leaf)
         return say(fault, "no certificate in the chain file");
-    certificate->expires = expiry(certificate->leaf);
+    certificate->expires = certificate_expiry(certificate->leaf);
     certificate->chain = sk_X509_new_null();
     if (!certificate->chain)
         return -ENOMEM;
@@ -67,8 +64,8 @@ static int read_chain(struct tls_certificate *certificate, BIO *pem, char *fault
             X509_free(next);
             return say(fault, "too many certificates in the chain file");
         }
-        if (expiry(next) < certificate->expires)
-            certificate->expires = expiry(next);
+        if (certificate_expiry(next) < certificate->expires)
+            certificate->expires = certificate_expiry(next);
     }
     /* The end of the file looks like this; anything else is a broken certificate. */
     unsigned long code = ERR_peek_last_error();
@@ -78,7 +75,7 @@ static int read_chain(struct tls_certificate *certificate, BIO *pem, char *fault
     return 0;
 }
 
-static int read_all(struct tls_certificate *certificate, BIO *chain, BIO *key, char *fault)
+static int read_all(hyperderp_certificate *certificate, BIO *chain, BIO *key, char *fault)
 {
     int error = read_chain(certificate, chain, fault);
 
@@ -92,141 +89,188 @@ static int read_all(struct tls_certificate *certificate, BIO *chain, BIO *key, c
     return 0;
 }
 
-int tls_certificate_read(struct tls_certificate *certificate, const char *chain_pem,
-                         size_t chain_len, const char *key_pem, size_t key_len, char *fault)
+hyperderp_certificate *certificate_new(void)
 {
-    *certificate = (struct tls_certificate){0};
+    hyperderp_certificate *certificate = calloc(1, sizeof(*certificate));
+
+    if (certificate)
+        atomic_init(&certificate->refs, 1);
+    return certificate;
+}
+
+int hyperderp_certificate_read(hyperderp_certificate **out, const char *chain_pem, size_t chain_len,
+                               const char *key_pem, size_t key_len, char *fault)
+{
+    char ignored[HYPERDERP_FAULT_SIZE];
+
+    if (!out)
+        return -EINVAL;
+    *out = NULL;
+    fault = fault ? fault : ignored;
     fault[0] = '\0';
-    if (chain_len > INT32_MAX || key_len > INT32_MAX)
+    if (!chain_pem || !key_pem || chain_len > INT32_MAX || key_len > INT32_MAX)
         return -EINVAL;
     ERR_clear_error();
+    hyperderp_certificate *certificate = certificate_new();
     BIO *chain = BIO_new_mem_buf(chain_pem, (int)chain_len);
     BIO *key = BIO_new_mem_buf(key_pem, (int)key_len);
-    int error = chain && key ? read_all(certificate, chain, key, fault) : -ENOMEM;
+    int error = certificate && chain && key ? read_all(certificate, chain, key, fault) : -ENOMEM;
     BIO_free(chain);
     BIO_free(key);
     if (error)
-        tls_certificate_free(certificate);
+        hyperderp_certificate_free(certificate);
+    else
+        *out = certificate;
     return error;
 }
 
-void tls_certificate_free(struct tls_certificate *certificate)
+/* Reads a whole file, NUL-terminated. Wiped and freed by the caller with hyperderp_pem_free(). */
+static int read_file(const char *name, char **out, char *fault)
 {
+    struct stat status;
+    size_t len = 0;
+    ssize_t got = 1;
+    int error = 0, fd = open(name, O_RDONLY | O_CLOEXEC);
+
+    *out = NULL;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        error = -errno;
+    else if (!S_ISREG(status.st_mode) || status.st_size > MAX_FILE)
+        error = -EINVAL;
+    else if (!(*out = calloc(1, (size_t)status.st_size + 1)))
+        error = -ENOMEM;
+    while (error == 0 && len < (size_t)status.st_size && got > 0) {
+        got = read(fd, *out + len, (size_t)status.st_size - len);
+        if (got < 0 && errno != EINTR)
+            error = -errno;
+        len += got > 0 ? (size_t)got : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (error == -EINVAL)
+        snprintf(fault, HYPERDERP_FAULT_SIZE, "%s: not a file of at most 1 MiB", name);
+    else if (error)
+        snprintf(fault, HYPERDERP_FAULT_SIZE, "%s: %s", name, strerror(-error));
+    return error;
+}
+
+int hyperderp_certificate_load(hyperderp_certificate **out, const char *chain_file,
+                               const char *key_file, char *fault)
+{
+    char ignored[HYPERDERP_FAULT_SIZE], what[HYPERDERP_FAULT_SIZE] = "";
+    char *chain = NULL, *key = NULL;
+
+    if (!out || !chain_file || !key_file)
+        return -EINVAL;
+    *out = NULL;
+    fault = fault ? fault : ignored;
+    fault[0] = '\0';
+    int error = read_file(chain_file, &chain, fault);
+    if (error == 0)
+        error = read_file(key_file, &key, fault);
+    if (error == 0) {
+        error = hyperderp_certificate_read(out, chain, strlen(chain), key, strlen(key), what);
+        if (error == -EINVAL)
+            snprintf(fault, HYPERDERP_FAULT_SIZE, "%s, %s: %s", chain_file, key_file, what);
+    }
+    hyperderp_pem_free(chain);
+    hyperderp_pem_free(key);
+    return error;
+}
+
+/* What a memory BIO holds, NUL-terminated, or NULL; the BIO is wiped and freed. */
+static char *take_text(BIO *bio)
+{
+    char *data, *text;
+    long len = BIO_get_mem_data(bio, &data);
+
+    text = len > 0 ? calloc(1, (size_t)len + 1) : NULL;
+    if (text)
+        memcpy(text, data, (size_t)len);
+    if (len > 0)
+        explicit_bzero(data, (size_t)len);
+    BIO_free(bio);
+    return text;
+}
+
+int hyperderp_certificate_write(const hyperderp_certificate *certificate, char **chain, char **key)
+{
+    BIO *certificates = BIO_new(BIO_s_mem()), *secret = BIO_new(BIO_s_secmem());
+    bool written = certificates && secret && PEM_write_bio_X509(certificates, certificate->leaf);
+
+    for (int i = 0; written && i < sk_X509_num(certificate->chain); i++)
+        written = PEM_write_bio_X509(certificates, sk_X509_value(certificate->chain, i)) == 1;
+    written = written &&
+              PEM_write_bio_PrivateKey(secret, certificate->key, NULL, NULL, 0, NULL, NULL) == 1;
+    *chain = certificates ? take_text(certificates) : NULL;
+    *key = secret ? take_text(secret) : NULL;
+    if (written && *chain && *key)
+        return 0;
+    ERR_clear_error();
+    hyperderp_pem_free(*chain);
+    hyperderp_pem_free(*key);
+    *chain = *key = NULL;
+    return -ENOMEM;
+}
+
+void hyperderp_pem_free(char *pem)
+{
+    if (pem)
+        explicit_bzero(pem, strlen(pem));
+    free(pem);
+}
+
+hyperderp_certificate *hyperderp_certificate_ref(hyperderp_certificate *certificate)
+{
+    atomic_fetch_add_explicit(&certificate->refs, 1, memory_order_relaxed);
+    return certificate;
+}
+
+void hyperderp_certificate_free(hyperderp_certificate *certificate)
+{
+    if (!certificate || atomic_fetch_sub_explicit(&certificate->refs, 1, memory_order_acq_rel) != 1)
+        return;
     X509_free(certificate->leaf);
     sk_X509_pop_free(certificate->chain, X509_free);
     EVP_PKEY_free(certificate->key);
-    *certificate = (struct tls_certificate){0};
+    free(certificate);
 }
 
-/* The type given by hand leaves out OpenSSL's own limit of 64 characters, which "derpkey" and a key
- * exceed. */
-static bool set_name(X509 *certificate, const char *name)
+int64_t hyperderp_certificate_expires(const hyperderp_certificate *certificate)
 {
-    X509_NAME *subject = X509_get_subject_name(certificate);
-
-    return X509_NAME_add_entry_by_NID(subject, NID_commonName, V_ASN1_UTF8STRING,
-                                      (const unsigned char *)name, (int)strlen(name), -1, 0) == 1 &&
-           X509_set_issuer_name(certificate, subject) == 1;
+    return certificate->expires;
 }
 
-static bool set_times(X509 *certificate, unsigned days)
+bool hyperderp_certificate_is_self_signed(const hyperderp_certificate *certificate)
 {
-    return X509_gmtime_adj(X509_getm_notBefore(certificate), -BACKDATED_DAYS * DAY_SECONDS) &&
-           X509_gmtime_adj(X509_getm_notAfter(certificate), (long)days * DAY_SECONDS);
+    bool is = X509_self_signed(certificate->leaf, 1) == 1;
+
+    ERR_clear_error();
+    return is;
 }
 
-static bool add_extension(X509 *certificate, int nid, const char *value)
+bool hyperderp_certificate_covers(const hyperderp_certificate *certificate, const char *host)
 {
-    X509V3_CTX context;
+    bool covers = X509_check_host(certificate->leaf, host, 0, 0, NULL) == 1 ||
+                  X509_check_ip_asc(certificate->leaf, host, 0) == 1;
 
-    X509V3_set_ctx_nodb(&context);
-    X509V3_set_ctx(&context, certificate, certificate, NULL, NULL, 0);
-    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
-    bool added = extension && X509_add_ext(certificate, extension, -1) == 1;
-    X509_EXTENSION_free(extension);
-    return added;
+    ERR_clear_error();
+    return covers;
 }
 
-static bool is_address(const char *host)
-{
-    unsigned char bytes[16];
-    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
-}
-
-/* A host that is neither name nor address would be a line of OpenSSL's extension syntax. */
-static bool is_plain_host(const char *host)
-{
-    return host[0] != '\0' && strlen(host) <= 253 &&
-           strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:*") ==
-               strlen(host);
-}
-
-static bool set_random_serial(X509 *certificate)
-{
-    uint8_t bytes[16];
-
-    if (RAND_bytes(bytes, sizeof(bytes)) != 1)
-        return false;
-    bytes[0] &= 0x7f;
-    BIGNUM *number = BN_bin2bn(bytes, sizeof(bytes), NULL);
-    bool set = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate));
-    BN_free(number);
-    return set;
-}
-
-int tls_certificate_make(struct tls_certificate *certificate, const char *host, unsigned days)
-{
-    char alternative[300];
-
-    *certificate = (struct tls_certificate){0};
-    if (!is_plain_host(host))
-        return -EINVAL;
-    snprintf(alternative, sizeof(alternative), "%s:%s", is_address(host) ? "IP" : "DNS", host);
-    certificate->leaf = X509_new();
-    certificate->chain = sk_X509_new_null();
-    certificate->key = EVP_EC_gen("P-256");
-    X509 *leaf = certificate->leaf;
-    if (!leaf || !certificate->chain || !certificate->key ||
-        X509_set_version(leaf, X509_VERSION_3) != 1 || !set_random_serial(leaf) ||
-        !set_name(leaf, host) || !set_times(leaf, days) ||
-        X509_set_pubkey(leaf, certificate->key) != 1 ||
-        !add_extension(leaf, NID_subject_alt_name, alternative) ||
-        !add_extension(leaf, NID_basic_constraints, "critical,CA:FALSE") ||
-        !add_extension(leaf, NID_key_usage, "critical,digitalSignature") ||
-        !add_extension(leaf, NID_ext_key_usage, "serverAuth") ||
-        X509_sign(leaf, certificate->key, EVP_sha256()) <= 0) {
-        ERR_clear_error();
-        tls_certificate_free(certificate);
-        return -EIO;
-    }
-    certificate->expires = expiry(leaf);
-    return 0;
-}
-
-int tls_certificate_hash(const struct tls_certificate *certificate, uint8_t hash[32])
+int hyperderp_certificate_hash(const hyperderp_certificate *certificate, uint8_t hash[32])
 {
     unsigned len = 32;
     return X509_digest(certificate->leaf, EVP_sha256(), hash, &len) == 1 ? 0 : -EIO;
 }
 
-X509 *tls_certificate_make_derpkey(const hyperderp_key *relay)
+bool hyperderp_certificate_equal(const hyperderp_certificate *a, const hyperderp_certificate *b)
 {
-    char name[sizeof("derpkey") + 2 * sizeof(relay->bytes)] = "derpkey";
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    X509 *certificate = X509_new();
+    int count = sk_X509_num(a->chain);
+    bool same = X509_cmp(a->leaf, b->leaf) == 0 && EVP_PKEY_eq(a->key, b->key) == 1 &&
+                sk_X509_num(b->chain) == count;
 
-    for (size_t i = 0; i < sizeof(relay->bytes); i++)
-        snprintf(name + 7 + 2 * i, 3, "%02x", relay->bytes[i]);
-    bool made = key && certificate && X509_set_version(certificate, X509_VERSION_3) == 1 &&
-                ASN1_INTEGER_set(X509_get_serialNumber(certificate), DERP_PROTOCOL_VERSION) == 1 &&
-                set_name(certificate, name) && set_times(certificate, 3650) &&
-                X509_set_pubkey(certificate, key) == 1 &&
-                add_extension(certificate, NID_basic_constraints, "critical,CA:FALSE") &&
-                X509_sign(certificate, key, NULL) > 0;
-    EVP_PKEY_free(key);
-    if (made)
-        return certificate;
-    ERR_clear_error();
-    X509_free(certificate);
-    return NULL;
+    for (int i = 0; same && i < count; i++)
+        same = X509_cmp(sk_X509_value(a->chain, i), sk_X509_value(b->chain, i)) == 0;
+    return same;
 }

@@ -9,13 +9,13 @@
 /* 0 or -EIO. */
 int half_init(struct tls_half *half, const struct tls_suite *suite, const uint8_t *secret);
 void half_wipe(struct tls_half *half);
-void half_rest(struct tls_half *half);
 
 /* Goes on to the next traffic secret (RFC 8446 section 7.2), from sequence number 0. 0 or -EIO. */
 int half_update(struct tls_half *half) __attribute__((warn_unused_result));
 
-/* Makes the context ready for the next record: its key, its nonce (section 5.3), the direction.
- * 0, -ENOMEM, -EIO. */
-int half_begin(struct tls_half *half, bool seal) __attribute__((warn_unused_result));
+/* Makes the thread's context ready for the half's next record: its key, its nonce (section 5.3),
+ * the direction. 0, -ENOMEM, -EIO. */
+int half_begin(struct tls_half *half, struct tls_ciphers *ciphers, bool seal,
+               EVP_CIPHER_CTX **context) __attribute__((warn_unused_result));
 
 #endif

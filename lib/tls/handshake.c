@@ -14,6 +14,9 @@
 struct tls_server {
     atomic_uint refs; /* release by who gives one back, acquire by who gives back the last */
     SSL_CTX *context;
+    X509 *derpkey; /* or NULL */
+    tls_choose_fn *choose;
+    void *user;
 };
 
 struct tls_handshake {
@@ -108,7 +111,7 @@ static bool configure(SSL_CTX *context)
                                              "TLS_CHACHA20_POLY1305_SHA256") == 1;
 }
 
-static bool use(SSL_CTX *context, const struct tls_certificate *certificate, X509 *derpkey)
+static bool use(SSL_CTX *context, const hyperderp_certificate *certificate, X509 *derpkey)
 {
     if (SSL_CTX_use_certificate(context, certificate->leaf) != 1 ||
         SSL_CTX_use_PrivateKey(context, certificate->key) != 1)
@@ -119,38 +122,60 @@ static bool use(SSL_CTX *context, const struct tls_certificate *certificate, X50
     return !derpkey || SSL_CTX_add1_chain_cert(context, derpkey) == 1;
 }
 
-static int make_server(struct tls_server **out, const struct tls_certificate *certificate,
-                       X509 *derpkey, char *fault)
+/* As use(), for one handshake. */
+static bool use_instead(SSL *ssl, const hyperderp_certificate *certificate, X509 *derpkey)
+{
+    if (SSL_use_cert_and_key(ssl, certificate->leaf, certificate->key, certificate->chain, 1) != 1)
+        return false;
+    return !derpkey || SSL_add1_chain_cert(ssl, derpkey) == 1;
+}
+
+/* One that OpenSSL does not take ends the handshake, rather than show the client another. */
+static int choose_certificate(SSL *ssl, int *alert, void *arg)
+{
+    const struct tls_server *server = arg;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    hyperderp_certificate *chosen = NULL;
+
+    if (name && server->choose)
+        chosen = server->choose(server->user, name);
+    if (!chosen)
+        return SSL_TLSEXT_ERR_OK;
+    bool used = use_instead(ssl, chosen, server->derpkey);
+    hyperderp_certificate_free(chosen);
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return used ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+int tls_server_new(struct tls_server **out, const hyperderp_certificate *certificate, X509 *derpkey,
+                   tls_choose_fn *choose, void *user, char *fault)
 {
     struct tls_server *server = calloc(1, sizeof(*server));
 
+    *out = NULL;
+    fault[0] = '\0';
     if (!server)
         return -ENOMEM;
     atomic_init(&server->refs, 1);
+    server->choose = choose;
+    server->user = user;
+    if (derpkey && X509_up_ref(derpkey) == 1)
+        server->derpkey = derpkey;
     ERR_clear_error();
     server->context = SSL_CTX_new(TLS_server_method());
     if (!server->context || !configure(server->context) ||
         !use(server->context, certificate, derpkey)) {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-        snprintf(fault, TLS_FAULT_SIZE, "OpenSSL does not take the certificate: %s",
+        snprintf(fault, HYPERDERP_FAULT_SIZE, "OpenSSL does not take the certificate: %s",
                  reason ? reason : "no reason given");
         ERR_clear_error();
         tls_server_unref(server);
         return -EINVAL;
     }
+    SSL_CTX_set_tlsext_servername_callback(server->context, choose_certificate);
+    SSL_CTX_set_tlsext_servername_arg(server->context, server);
     *out = server;
     return 0;
-}
-
-int tls_server_new(struct tls_server **out, struct tls_certificate *certificate, X509 *derpkey,
-                   char *fault)
-{
-    fault[0] = '\0';
-    *out = NULL;
-    int error = make_server(out, certificate, derpkey, fault);
-    tls_certificate_free(certificate);
-    X509_free(derpkey);
-    return error;
 }
 
 struct tls_server *tls_server_ref(struct tls_server *server)
@@ -164,6 +189,7 @@ void tls_server_unref(struct tls_server *server)
     if (!server || atomic_fetch_sub_explicit(&server->refs, 1, memory_order_acq_rel) != 1)
         return;
     SSL_CTX_free(server->context);
+    X509_free(server->derpkey);
     free(server);
 }
 

@@ -20,10 +20,14 @@
 /* What all handshakes with one certificate share. Immutable; counted references, any thread. */
 struct tls_server;
 
-/* Takes over the certificate (also on failure). derpkey is appended to the chain; NULL: none. 0;
- * -EINVAL with the reason in fault, TLS_FAULT_SIZE bytes; -ENOMEM. */
-int tls_server_new(struct tls_server **out, struct tls_certificate *certificate, X509 *derpkey,
-                   char *fault);
+/* Chooses by the name that a client asks for (RFC 6066 section 3): a certificate with a reference
+ * for the caller, or NULL for the usual one. */
+typedef hyperderp_certificate *tls_choose_fn(void *user, const char *name);
+
+/* derpkey is appended to each chain; NULL: none. choose may be NULL. Takes references of its own.
+ * 0; -EINVAL with the reason in fault, HYPERDERP_FAULT_SIZE bytes; -ENOMEM. */
+int tls_server_new(struct tls_server **out, const hyperderp_certificate *certificate, X509 *derpkey,
+                   tls_choose_fn *choose, void *user, char *fault);
 struct tls_server *tls_server_ref(struct tls_server *server);
 void tls_server_unref(struct tls_server *server); /* NULL is allowed */
 

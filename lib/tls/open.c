@@ -21,11 +21,6 @@ void tls_rx_wipe(struct tls_rx *rx)
     explicit_bzero(rx, sizeof(*rx));
 }
 
-void tls_rx_rest(struct tls_rx *rx)
-{
-    half_rest(&rx->half);
-}
-
 const char *tls_alert_name(uint8_t alert)
 {
     switch (alert) {
@@ -74,16 +69,17 @@ static enum tls_event fault(struct tls_rx *rx, enum tls_alert alert)
 }
 
 /* Decrypts a record's body in place; *len becomes that of its content, type and padding. */
-static int decrypt(struct tls_rx *rx, uint8_t *record, size_t size, size_t *len)
+static int decrypt(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t *record, size_t size,
+                   size_t *len)
 {
     uint8_t *body = record + TLS_HEADER_SIZE;
+    EVP_CIPHER_CTX *context;
     int done = 0;
 
     *len = size - TLS_HEADER_SIZE - TLS_TAG_SIZE;
-    int error = half_begin(&rx->half, false);
+    int error = half_begin(&rx->half, ciphers, false, &context);
     if (error)
         return error;
-    EVP_CIPHER_CTX *context = rx->half.context;
     if (EVP_DecryptUpdate(context, NULL, &done, record, TLS_HEADER_SIZE) != 1 ||
         EVP_DecryptUpdate(context, body, &done, body, (int)*len) != 1 ||
         EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TLS_TAG_SIZE, body + *len) != 1)
@@ -163,8 +159,8 @@ static enum tls_event take(struct tls_rx *rx, uint8_t *body, size_t inner, size_
     }
 }
 
-enum tls_event tls_open(struct tls_rx *rx, uint8_t *record, size_t size, uint8_t **content,
-                        size_t *len)
+enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t *record,
+                        size_t size, uint8_t **content, size_t *len)
 {
     size_t inner;
 
@@ -177,7 +173,7 @@ enum tls_event tls_open(struct tls_rx *rx, uint8_t *record, size_t size, uint8_t
         return fault(rx, (enum tls_alert) - expected);
     if ((size_t)expected != size)
         return fault(rx, TLS_ALERT_INTERNAL_ERROR);
-    int error = decrypt(rx, record, size, &inner);
+    int error = decrypt(ciphers, rx, record, size, &inner);
     if (error)
         return fault(rx, error == -EBADMSG ? TLS_ALERT_BAD_RECORD_MAC : TLS_ALERT_INTERNAL_ERROR);
     if (inner > TLS_MAX_PLAINTEXT + 1)

@@ -4,8 +4,9 @@
  * out. The two halves know nothing of each other: the owner of a connection opens records, whoever
  * drains it seals them. Neither is safe to be used by two threads at once.
  *
- * A half that carries no traffic needs its keys alone: the cipher's context, a kilobyte, is made
- * when it is needed, in a third of a microsecond, and tls_*_rest() drops it.
+ * A half is keys and a sequence number. The cipher's context, a kilobyte, is the thread's
+ * (struct tls_ciphers): giving it another key costs a tenth of a microsecond, and a relay passes
+ * each record from one key to another anyhow.
  */
 #ifndef TLS_RECORD_H
 #define TLS_RECORD_H
@@ -45,10 +46,22 @@ enum tls_alert {
 /* The name of an alert, as the RFC has it; "unknown" for another. */
 const char *tls_alert_name(uint8_t alert);
 
+/* The cipher contexts of one thread, one for each suite and direction, made when they are first
+ * needed. Zeroed to begin with. */
+struct tls_ciphers {
+    struct tls_cipher {
+        EVP_CIPHER_CTX *context;
+        uint8_t key[TLS_MAX_KEY]; /* that the context has */
+    } ciphers[TLS_SUITES][2];
+};
+
+/* Wipes and frees the contexts; those that are needed again are made again. Keys of connections
+ * that have ended stay in them until others take their place: call it when traffic pauses. */
+void tls_ciphers_wipe(struct tls_ciphers *ciphers);
+
 /* One direction's keys. */
 struct tls_half {
     const struct tls_suite *suite;
-    EVP_CIPHER_CTX *context; /* NULL while at rest */
     uint64_t sequence;
     uint8_t iv[TLS_IV_SIZE];
     uint8_t key[TLS_MAX_KEY];
@@ -68,9 +81,6 @@ int tls_tx_init(struct tls_tx *tx, const struct tls_suite *suite, const uint8_t 
 /* Wipes the keys. One that was zeroed is allowed. */
 void tls_tx_wipe(struct tls_tx *tx);
 
-/* Gives the cipher's context back until the next record. */
-void tls_tx_rest(struct tls_tx *tx);
-
 /* Tells whether a KeyUpdate must go out before the next record (section 5.5). */
 bool tls_tx_wants_update(const struct tls_tx *tx);
 
@@ -80,17 +90,18 @@ bool tls_tx_wants_update(const struct tls_tx *tx);
  * TLS_HEADER_SIZE bytes behind it. Returns the record's size, or -EINVAL, -EIO, -ENOMEM: then the
  * stream cannot go on.
  */
-ssize_t tls_seal(struct tls_tx *tx, enum tls_content type, const struct iovec *pieces,
-                 unsigned count, uint8_t *out) __attribute__((warn_unused_result));
+ssize_t tls_seal(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_content type,
+                 const struct iovec *pieces, unsigned count, uint8_t *out)
+    __attribute__((warn_unused_result));
 
 /* Seals an alert; the room needed is 2 bytes and TLS_OVERHEAD. As tls_seal(). */
-ssize_t tls_seal_alert(struct tls_tx *tx, enum tls_alert alert, uint8_t *out)
-    __attribute__((warn_unused_result));
+ssize_t tls_seal_alert(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_alert alert,
+                       uint8_t *out) __attribute__((warn_unused_result));
 
 /* Seals a KeyUpdate and goes on to the next key (section 4.6.3); 5 bytes and TLS_OVERHEAD. */
 #define TLS_KEY_UPDATE_SIZE 5
-ssize_t tls_seal_key_update(struct tls_tx *tx, bool request, uint8_t *out)
-    __attribute__((warn_unused_result));
+ssize_t tls_seal_key_update(struct tls_ciphers *ciphers, struct tls_tx *tx, bool request,
+                            uint8_t *out) __attribute__((warn_unused_result));
 
 /* ---- Opening ---- */
 
@@ -117,10 +128,9 @@ struct tls_rx {
     uint8_t message[TLS_KEY_UPDATE_SIZE];
 };
 
-/* As tls_tx_init(), tls_tx_wipe(), tls_tx_rest(), for the other side's direction. */
+/* As tls_tx_init() and tls_tx_wipe(), for the other side's direction. */
 int tls_rx_init(struct tls_rx *rx, const struct tls_suite *suite, const uint8_t *secret);
 void tls_rx_wipe(struct tls_rx *rx);
-void tls_rx_rest(struct tls_rx *rx);
 
 /* The size of the record that begins here, header included; 0 when there is no whole header yet.
  * A negative alert (enum tls_alert) when no record may begin so. */
@@ -128,7 +138,8 @@ int tls_record_size(const uint8_t *bytes, size_t len) __attribute__((warn_unused
 
 /* Opens a whole record in place. *content is set to what it holds, for TLS_EVENT_DATA. Once the
  * stream is closed, by an alert or a fault, every record is a fault. */
-enum tls_event tls_open(struct tls_rx *rx, uint8_t *record, size_t size, uint8_t **content,
-                        size_t *len) __attribute__((warn_unused_result));
+enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t *record,
+                        size_t size, uint8_t **content, size_t *len)
+    __attribute__((warn_unused_result));
 
 #endif

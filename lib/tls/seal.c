@@ -19,11 +19,6 @@ void tls_tx_wipe(struct tls_tx *tx)
     half_wipe(&tx->half);
 }
 
-void tls_tx_rest(struct tls_tx *tx)
-{
-    half_rest(&tx->half);
-}
-
 bool tls_tx_wants_update(const struct tls_tx *tx)
 {
     return tx->half.sequence >= tx->half.suite->record_limit;
@@ -49,19 +44,19 @@ static bool encrypt(EVP_CIPHER_CTX *context, uint8_t **out, const uint8_t *in, s
     return true;
 }
 
-ssize_t tls_seal(struct tls_tx *tx, enum tls_content type, const struct iovec *pieces,
-                 unsigned count, uint8_t *out)
+ssize_t tls_seal(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_content type,
+                 const struct iovec *pieces, unsigned count, uint8_t *out)
 {
     size_t len = sum(pieces, count), body = len + 1 + TLS_TAG_SIZE;
     const uint8_t inner_type = (uint8_t)type;
+    EVP_CIPHER_CTX *context;
     int done = 0;
 
     if (len > TLS_MAX_PLAINTEXT)
         return -EINVAL;
-    int error = half_begin(&tx->half, true);
+    int error = half_begin(&tx->half, ciphers, true, &context);
     if (error)
         return error;
-    EVP_CIPHER_CTX *context = tx->half.context;
     const uint8_t header[TLS_HEADER_SIZE] = {TLS_CONTENT_DATA, 3, 3, (uint8_t)(body >> 8),
                                              (uint8_t)body};
     if (EVP_EncryptUpdate(context, NULL, &done, header, sizeof(header)) != 1)
@@ -77,21 +72,23 @@ ssize_t tls_seal(struct tls_tx *tx, enum tls_content type, const struct iovec *p
     return (ssize_t)(sizeof(header) + body);
 }
 
-ssize_t tls_seal_alert(struct tls_tx *tx, enum tls_alert alert, uint8_t *out)
+ssize_t tls_seal_alert(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_alert alert,
+                       uint8_t *out)
 {
     /* The level means nothing in TLS 1.3; by convention the two that end nothing are warnings. */
     bool warning = alert == TLS_ALERT_CLOSE_NOTIFY || alert == TLS_ALERT_USER_CANCELED;
     uint8_t bytes[2] = {warning ? 1 : 2, (uint8_t)alert};
     const struct iovec piece = {.iov_base = bytes, .iov_len = sizeof(bytes)};
 
-    return tls_seal(tx, TLS_CONTENT_ALERT, &piece, 1, out);
+    return tls_seal(ciphers, tx, TLS_CONTENT_ALERT, &piece, 1, out);
 }
 
-ssize_t tls_seal_key_update(struct tls_tx *tx, bool request, uint8_t *out)
+ssize_t tls_seal_key_update(struct tls_ciphers *ciphers, struct tls_tx *tx, bool request,
+                            uint8_t *out)
 {
     uint8_t message[TLS_KEY_UPDATE_SIZE] = {KEY_UPDATE, 0, 0, 1, request ? 1 : 0};
     const struct iovec piece = {.iov_base = message, .iov_len = sizeof(message)};
-    ssize_t size = tls_seal(tx, TLS_CONTENT_HANDSHAKE, &piece, 1, out);
+    ssize_t size = tls_seal(ciphers, tx, TLS_CONTENT_HANDSHAKE, &piece, 1, out);
 
     if (size < 0)
         return size;

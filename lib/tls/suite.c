@@ -10,8 +10,9 @@
 
 /* RFC 8446 section 5.5 allows 2^24.5 full-sized records under one AES-GCM key: we stop at 2^24. No
  * limit but the sequence number's is known for ChaCha20-Poly1305; 2^48 keeps far from that. */
-static const struct tls_suite suites[] = {
+static const struct tls_suite suites[TLS_SUITES] = {
     {.id = 0x1301,
+     .index = 0,
      .name = "TLS_AES_128_GCM_SHA256",
      .key_size = 16,
      .secret_size = 32,
@@ -19,6 +20,7 @@ static const struct tls_suite suites[] = {
      .cipher = EVP_aes_128_gcm,
      .hash = EVP_sha256},
     {.id = 0x1302,
+     .index = 1,
      .name = "TLS_AES_256_GCM_SHA384",
      .key_size = 32,
      .secret_size = 48,
@@ -26,6 +28,7 @@ static const struct tls_suite suites[] = {
      .cipher = EVP_aes_256_gcm,
      .hash = EVP_sha384},
     {.id = 0x1303,
+     .index = 2,
      .name = "TLS_CHACHA20_POLY1305_SHA256",
      .key_size = 32,
      .secret_size = 32,
@@ -36,7 +39,7 @@ static const struct tls_suite suites[] = {
 
 const struct tls_suite *tls_suite_find(uint16_t id)
 {
-    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+    for (size_t i = 0; i < TLS_SUITES; i++)
         if (suites[i].id == id)
             return &suites[i];
     return NULL;

@@ -15,9 +15,11 @@
 #define TLS_MAX_KEY    32
 #define TLS_IV_SIZE    12
 #define TLS_TAG_SIZE   16
+#define TLS_SUITES     3
 
 struct tls_suite {
-    uint16_t id; /* as in the handshake */
+    uint16_t id;   /* as in the handshake */
+    uint8_t index; /* below TLS_SUITES */
     const char *name;
     uint8_t key_size;
     uint8_t secret_size;   /* of the suite's hash */

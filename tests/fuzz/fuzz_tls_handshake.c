@@ -12,12 +12,13 @@
 static struct tls_server *server(void)
 {
     static struct tls_server *made;
-    struct tls_certificate certificate;
-    char fault[TLS_FAULT_SIZE];
+    hyperderp_certificate *certificate;
+    char fault[HYPERDERP_FAULT_SIZE];
 
     if (!made) {
-        REQUIRE(tls_certificate_make(&certificate, "derp.example.com", 3650) == 0);
-        REQUIRE(tls_server_new(&made, &certificate, NULL, fault) == 0);
+        REQUIRE(hyperderp_certificate_make(&certificate, "derp.example.com", 3650) == 0);
+        REQUIRE(tls_server_new(&made, certificate, NULL, NULL, NULL, fault) == 0);
+        hyperderp_certificate_free(certificate);
     }
     return made;
 }

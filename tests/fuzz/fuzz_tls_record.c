@@ -10,6 +10,7 @@
 #include "tls/record.h"
 
 static const uint8_t secret[TLS_MAX_SECRET] = {42};
+static struct tls_ciphers ciphers;
 
 /* Nothing that was not sealed with the key is opened, and nothing is opened after that. */
 static void open_as_a_stranger(struct tls_rx *rx, const uint8_t *data, size_t size)
@@ -26,9 +27,9 @@ static void open_as_a_stranger(struct tls_rx *rx, const uint8_t *data, size_t si
         if (known > TLS_HEADER_SIZE)
             break;
     }
-    REQUIRE(tls_open(rx, record, size, &content, &len) == TLS_EVENT_FAULT);
+    REQUIRE(tls_open(&ciphers, rx, record, size, &content, &len) == TLS_EVENT_FAULT);
     REQUIRE(len == 0 && rx->closed && rx->alert != TLS_ALERT_CLOSE_NOTIFY);
-    REQUIRE(tls_open(rx, record, size, &content, &len) == TLS_EVENT_FAULT);
+    REQUIRE(tls_open(&ciphers, rx, record, size, &content, &len) == TLS_EVENT_FAULT);
     free(record);
 }
 
@@ -41,10 +42,10 @@ static size_t step(struct tls_tx *tx, struct tls_rx *rx, const uint8_t *data, si
     const struct iovec piece = {.iov_base = (void *)(uintptr_t)(data + 2), .iov_len = len};
     uint8_t idle = rx->idle_records, pending = rx->message_len;
 
-    ssize_t sealed = tls_seal(tx, (enum tls_content)type, &piece, 1, record);
+    ssize_t sealed = tls_seal(&ciphers, tx, (enum tls_content)type, &piece, 1, record);
     REQUIRE(sealed == (ssize_t)(len + TLS_OVERHEAD));
     REQUIRE(tls_record_size(record, (size_t)sealed) == sealed);
-    *event = tls_open(rx, record, (size_t)sealed, &content, &got);
+    *event = tls_open(&ciphers, rx, record, (size_t)sealed, &content, &got);
     REQUIRE(got <= len);
     if (got > 0) {
         REQUIRE(*event == TLS_EVENT_DATA && pending == 0);

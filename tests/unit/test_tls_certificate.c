@@ -4,14 +4,18 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+
+#include <hyperderp/tls.h>
 
 #include "tls/certificate.h"
 
@@ -52,88 +56,155 @@ static char *key_pem(EVP_PKEY *key, const char *passphrase)
 static void one_for_a_name_says_so(void **state)
 {
     (void)state;
-    struct tls_certificate made;
+    hyperderp_certificate *made;
     uint8_t hash[32], again[32];
 
-    assert_int_equal(tls_certificate_make(&made, "derp.example.com", 365), 0);
-    assert_int_equal(X509_check_host(made.leaf, "derp.example.com", 0, 0, NULL), 1);
-    assert_int_equal(X509_check_host(made.leaf, "other.example.com", 0, 0, NULL), 0);
-    assert_int_equal(X509_verify(made.leaf, made.key), 1);
-    int64_t left = made.expires - (int64_t)time(NULL);
+    assert_int_equal(hyperderp_certificate_make(&made, "derp.example.com", 365), 0);
+    assert_int_equal(X509_check_host(made->leaf, "derp.example.com", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_host(made->leaf, "other.example.com", 0, 0, NULL), 0);
+    assert_int_equal(X509_verify(made->leaf, made->key), 1);
+    int64_t left = made->expires - (int64_t)time(NULL);
     assert_in_range(left, 365 * 86400 - 60, 365 * 86400 + 60);
-    assert_int_equal(tls_certificate_hash(&made, hash), 0);
-    assert_int_equal(tls_certificate_hash(&made, again), 0);
+    assert_int_equal(hyperderp_certificate_hash(made, hash), 0);
+    assert_int_equal(hyperderp_certificate_hash(made, again), 0);
     assert_memory_equal(hash, again, 32);
-    tls_certificate_free(&made);
+    hyperderp_certificate_free(made);
 }
 
 static void one_for_an_address_says_so(void **state)
 {
     (void)state;
-    struct tls_certificate made;
+    hyperderp_certificate *made;
 
-    assert_int_equal(tls_certificate_make(&made, "192.0.2.7", 10), 0);
-    assert_int_equal(X509_check_ip_asc(made.leaf, "192.0.2.7", 0), 1);
-    assert_int_equal(X509_check_ip_asc(made.leaf, "192.0.2.8", 0), 0);
-    tls_certificate_free(&made);
-    assert_int_equal(tls_certificate_make(&made, "2001:db8::1", 10), 0);
-    assert_int_equal(X509_check_ip_asc(made.leaf, "2001:db8::1", 0), 1);
-    tls_certificate_free(&made);
+    assert_int_equal(hyperderp_certificate_make(&made, "192.0.2.7", 10), 0);
+    assert_int_equal(X509_check_ip_asc(made->leaf, "192.0.2.7", 0), 1);
+    assert_int_equal(X509_check_ip_asc(made->leaf, "192.0.2.8", 0), 0);
+    hyperderp_certificate_free(made);
+    assert_int_equal(hyperderp_certificate_make(&made, "2001:db8::1", 10), 0);
+    assert_int_equal(X509_check_ip_asc(made->leaf, "2001:db8::1", 0), 1);
+    hyperderp_certificate_free(made);
 }
 
 static void what_is_no_host_gets_none(void **state)
 {
     (void)state;
     static const char *const bad[] = {"", "a,DNS:b", "a b", "a\nb", "a/b", "@section"};
-    struct tls_certificate made;
+    hyperderp_certificate *made;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_int_equal(tls_certificate_make(&made, bad[i], 10), -EINVAL);
+        assert_int_equal(hyperderp_certificate_make(&made, bad[i], 10), -EINVAL);
+    assert_int_equal(hyperderp_certificate_make(&made, "a.example", 0), -EINVAL);
+    assert_int_equal(hyperderp_certificate_make(&made, "a.example", 36501), -EINVAL);
+    assert_null(made);
+}
+
+static void what_is_written_reads_back(void **state)
+{
+    (void)state;
+    char *chain, *key;
+    hyperderp_certificate *made, *read, *other;
+
+    assert_int_equal(hyperderp_certificate_make(&made, "derp.example.com", 10), 0);
+    assert_true(hyperderp_certificate_is_self_signed(made));
+    assert_true(hyperderp_certificate_covers(made, "derp.example.com"));
+    assert_false(hyperderp_certificate_covers(made, "192.0.2.1"));
+    assert_int_equal(hyperderp_certificate_write(made, &chain, &key), 0);
+    assert_int_equal(
+        hyperderp_certificate_read(&read, chain, strlen(chain), key, strlen(key), NULL), 0);
+    assert_true(hyperderp_certificate_equal(made, read));
+    assert_int_equal(hyperderp_certificate_expires(read), hyperderp_certificate_expires(made));
+    assert_int_equal(hyperderp_certificate_make(&other, "derp.example.com", 10), 0);
+    assert_false(hyperderp_certificate_equal(made, other));
+    hyperderp_pem_free(chain);
+    hyperderp_pem_free(key);
+    hyperderp_certificate_free(made);
+    hyperderp_certificate_free(read);
+    hyperderp_certificate_free(other);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *file = fopen(name, "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void files_are_loaded_and_named_in_faults(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/certificate-XXXXXX", chain_file[64], key_file[64], *chain, *key;
+    char fault[HYPERDERP_FAULT_SIZE];
+    hyperderp_certificate *made, *read;
+
+    assert_non_null(mkdtemp(directory));
+    snprintf(chain_file, sizeof(chain_file), "%s/chain.pem", directory);
+    snprintf(key_file, sizeof(key_file), "%s/key.pem", directory);
+    assert_int_equal(hyperderp_certificate_make(&made, "2001:db8::1", 10), 0);
+    assert_int_equal(hyperderp_certificate_write(made, &chain, &key), 0);
+    write_file(chain_file, chain);
+    assert_int_equal(hyperderp_certificate_load(&read, chain_file, key_file, fault), -ENOENT);
+    assert_non_null(strstr(fault, key_file));
+    write_file(key_file, key);
+    assert_int_equal(hyperderp_certificate_load(&read, chain_file, key_file, fault), 0);
+    assert_true(hyperderp_certificate_equal(made, read));
+    hyperderp_certificate_free(read);
+    assert_int_equal(hyperderp_certificate_load(&read, chain_file, chain_file, fault), -EINVAL);
+    assert_non_null(strstr(fault, chain_file));
+    assert_int_equal(hyperderp_certificate_load(&read, directory, key_file, fault), -EINVAL);
+    assert_non_null(strstr(fault, "not a file"));
+    unlink(chain_file);
+    unlink(key_file);
+    rmdir(directory);
+    hyperderp_pem_free(chain);
+    hyperderp_pem_free(key);
+    hyperderp_certificate_free(made);
 }
 
 static void a_chain_and_its_key_are_read(void **state)
 {
     (void)state;
-    char fault[TLS_FAULT_SIZE];
-    struct tls_certificate leaf, issuer, read;
+    char fault[HYPERDERP_FAULT_SIZE];
+    hyperderp_certificate *leaf, *issuer, *read;
 
-    assert_int_equal(tls_certificate_make(&leaf, "a.example", 20), 0);
-    assert_int_equal(tls_certificate_make(&issuer, "b.example", 10), 0);
-    char *chain = certificate_pem(leaf.leaf, issuer.leaf), *key = key_pem(leaf.key, NULL);
-    assert_int_equal(tls_certificate_read(&read, chain, strlen(chain), key, strlen(key), fault), 0);
-    assert_int_equal(X509_cmp(read.leaf, leaf.leaf), 0);
-    assert_int_equal(sk_X509_num(read.chain), 1);
-    assert_int_equal(read.expires, issuer.expires); /* whichever ends first */
-    tls_certificate_free(&read);
+    assert_int_equal(hyperderp_certificate_make(&leaf, "a.example", 20), 0);
+    assert_int_equal(hyperderp_certificate_make(&issuer, "b.example", 10), 0);
+    char *chain = certificate_pem(leaf->leaf, issuer->leaf), *key = key_pem(leaf->key, NULL);
+    assert_int_equal(
+        hyperderp_certificate_read(&read, chain, strlen(chain), key, strlen(key), fault), 0);
+    assert_int_equal(X509_cmp(read->leaf, leaf->leaf), 0);
+    assert_int_equal(sk_X509_num(read->chain), 1);
+    assert_int_equal(read->expires, issuer->expires); /* whichever ends first */
+    hyperderp_certificate_free(read);
     free(chain);
     free(key);
-    tls_certificate_free(&leaf);
-    tls_certificate_free(&issuer);
+    hyperderp_certificate_free(leaf);
+    hyperderp_certificate_free(issuer);
 }
 
 static void expect_fault(const char *chain, const char *key, const char *words)
 {
-    char fault[TLS_FAULT_SIZE];
-    struct tls_certificate read;
+    char fault[HYPERDERP_FAULT_SIZE];
+    hyperderp_certificate *read;
 
-    assert_int_equal(tls_certificate_read(&read, chain, strlen(chain), key, strlen(key), fault),
-                     -EINVAL);
+    assert_int_equal(
+        hyperderp_certificate_read(&read, chain, strlen(chain), key, strlen(key), fault), -EINVAL);
     if (!strstr(fault, words))
         fail_msg("\"%s\" does not say \"%s\"", fault, words);
-    assert_null(read.leaf);
-    assert_null(read.key);
+    assert_null(read);
 }
 
 static void faults_are_told_in_words(void **state)
 {
     (void)state;
-    struct tls_certificate one, other;
+    hyperderp_certificate *one, *other;
 
-    assert_int_equal(tls_certificate_make(&one, "a.example", 20), 0);
-    assert_int_equal(tls_certificate_make(&other, "b.example", 20), 0);
-    char *chain = certificate_pem(one.leaf, NULL), *two = certificate_pem(one.leaf, other.leaf);
-    char *key = key_pem(one.key, NULL), *wrong = key_pem(other.key, NULL);
-    char *locked = key_pem(one.key, "secret");
+    assert_int_equal(hyperderp_certificate_make(&one, "a.example", 20), 0);
+    assert_int_equal(hyperderp_certificate_make(&other, "b.example", 20), 0);
+    char *chain = certificate_pem(one->leaf, NULL), *two = certificate_pem(one->leaf, other->leaf);
+    char *key = key_pem(one->key, NULL), *wrong = key_pem(other->key, NULL);
+    char *locked = key_pem(one->key, "secret");
 
     expect_fault("", key, "no certificate");
     expect_fault(key, key, "no certificate");
@@ -151,8 +222,8 @@ static void faults_are_told_in_words(void **state)
     free(key);
     free(wrong);
     free(locked);
-    tls_certificate_free(&one);
-    tls_certificate_free(&other);
+    hyperderp_certificate_free(one);
+    hyperderp_certificate_free(other);
 }
 
 static void the_derpkey_certificate_carries_key_and_version(void **state)
@@ -163,7 +234,7 @@ static void the_derpkey_certificate_carries_key_and_version(void **state)
 
     for (size_t i = 0; i < sizeof(relay.bytes); i++)
         relay.bytes[i] = (uint8_t)(0xf0 + i);
-    X509 *certificate = tls_certificate_make_derpkey(&relay);
+    X509 *certificate = certificate_make_derpkey(&relay);
     assert_non_null(certificate);
     assert_int_equal(X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
                                                name, sizeof(name)),
@@ -183,6 +254,8 @@ int main(void)
         cmocka_unit_test(one_for_a_name_says_so),
         cmocka_unit_test(one_for_an_address_says_so),
         cmocka_unit_test(what_is_no_host_gets_none),
+        cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(files_are_loaded_and_named_in_faults),
         cmocka_unit_test(a_chain_and_its_key_are_read),
         cmocka_unit_test(faults_are_told_in_words),
         cmocka_unit_test(the_derpkey_certificate_carries_key_and_version),

@@ -15,6 +15,8 @@
 
 #include "tls/handshake.h"
 
+static struct tls_ciphers ciphers;
+
 struct client {
     SSL_CTX *context;
     SSL *ssl;
@@ -27,16 +29,28 @@ struct fixture {
     struct client client;
 };
 
+static hyperderp_certificate *choose(void *user, const char *name)
+{
+    hyperderp_certificate *certificate = NULL;
+
+    (void)user;
+    if (strcmp(name, "other.example.com") == 0)
+        assert_int_equal(hyperderp_certificate_make(&certificate, name, 30), 0);
+    return certificate;
+}
+
 static void make_server(struct fixture *fixture)
 {
     static const hyperderp_key relay = {{1, 2, 3}};
-    struct tls_certificate certificate;
-    char fault[TLS_FAULT_SIZE];
+    hyperderp_certificate *certificate;
+    char fault[HYPERDERP_FAULT_SIZE];
 
-    assert_int_equal(tls_certificate_make(&certificate, "derp.example.com", 30), 0);
-    assert_int_equal(
-        tls_server_new(&fixture->server, &certificate, tls_certificate_make_derpkey(&relay), fault),
-        0);
+    assert_int_equal(hyperderp_certificate_make(&certificate, "derp.example.com", 30), 0);
+    X509 *derpkey = certificate_make_derpkey(&relay);
+    assert_int_equal(tls_server_new(&fixture->server, certificate, derpkey, choose, NULL, fault),
+                     0);
+    hyperderp_certificate_free(certificate);
+    X509_free(derpkey);
     fixture->handshake = tls_handshake_new(fixture->server);
     assert_non_null(fixture->handshake);
 }
@@ -122,11 +136,11 @@ static void exchange(struct fixture *fixture)
     assert_int_equal(SSL_write(client, "hello", 5), 5);
     int size = BIO_read(fixture->client.out, record, sizeof(record));
     assert_int_equal(tls_record_size(record, (size_t)size), size);
-    assert_int_equal(tls_open(&rx, record, (size_t)size, &content, &len), TLS_EVENT_DATA);
+    assert_int_equal(tls_open(&ciphers, &rx, record, (size_t)size, &content, &len), TLS_EVENT_DATA);
     assert_int_equal(len, 5);
     assert_memory_equal(content, "hello", 5);
     const struct iovec piece = {.iov_base = (char[]){"good day"}, .iov_len = 8};
-    ssize_t sealed = tls_seal(&tx, TLS_CONTENT_DATA, &piece, 1, record);
+    ssize_t sealed = tls_seal(&ciphers, &tx, TLS_CONTENT_DATA, &piece, 1, record);
     assert_int_equal(BIO_write(fixture->client.in, record, (int)sealed), sealed);
     assert_int_equal(SSL_read(client, record, sizeof(record)), 8);
     assert_memory_equal(record, "good day", 8);
@@ -193,9 +207,10 @@ static void bytes_behind_the_handshake_are_kept(void **state)
     assert_int_equal(rest_len, 5 + 4 + 2 * TLS_OVERHEAD - 1);
     memcpy(copy, rest, rest_len);
     copy[rest_len] = bytes[n - 1];
-    assert_int_equal(tls_open(&rx, copy, (size_t)first, &content, &len), TLS_EVENT_DATA);
+    assert_int_equal(tls_open(&ciphers, &rx, copy, (size_t)first, &content, &len), TLS_EVENT_DATA);
     assert_memory_equal(content, "early", 5);
-    assert_int_equal(tls_open(&rx, copy + first, 4 + TLS_OVERHEAD, &content, &len), TLS_EVENT_DATA);
+    assert_int_equal(tls_open(&ciphers, &rx, copy + first, 4 + TLS_OVERHEAD, &content, &len),
+                     TLS_EVENT_DATA);
     assert_memory_equal(content, "bird", 4);
     tls_tx_wipe(&tx);
     tls_rx_wipe(&rx);

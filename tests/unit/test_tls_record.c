@@ -16,6 +16,9 @@ static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_
                                      "TLS_CHACHA20_POLY1305_SHA256"};
 #define SUITES (sizeof(suites) / sizeof(suites[0]))
 
+/* Of the one thread of this program: all connections of a test take turns in it. */
+static struct tls_ciphers ciphers;
+
 struct pair {
     struct tls_peers peers;
     struct tls_tx tx;
@@ -64,7 +67,7 @@ static void free_loop(struct loop *loop)
 static size_t seal(struct loop *loop, int type, const void *bytes, size_t len)
 {
     const struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
-    ssize_t size = tls_seal(&loop->tx, (enum tls_content)type, &piece, 1, loop->record);
+    ssize_t size = tls_seal(&ciphers, &loop->tx, (enum tls_content)type, &piece, 1, loop->record);
 
     assert_int_equal(size, len + TLS_OVERHEAD);
     assert_int_equal(tls_record_size(loop->record, TLS_HEADER_SIZE), size);
@@ -73,7 +76,7 @@ static size_t seal(struct loop *loop, int type, const void *bytes, size_t len)
 
 static enum tls_event open_record(struct loop *loop, size_t size, uint8_t **content, size_t *len)
 {
-    return tls_open(&loop->rx, loop->record, size, content, len);
+    return tls_open(&ciphers, &loop->rx, loop->record, size, content, len);
 }
 
 static enum tls_event pass(struct loop *loop, int type, const void *bytes, size_t len)
@@ -114,15 +117,15 @@ static void openssl_reads_what_we_seal(void **state)
             const struct iovec pieces[] = {{.iov_base = sent, .iov_len = half},
                                            {.iov_base = sent, .iov_len = 0},
                                            {.iov_base = sent + half, .iov_len = sizes[i] - half}};
-            ssize_t size = tls_seal(&pair.tx, TLS_CONTENT_DATA, pieces, 3, record);
+            ssize_t size = tls_seal(&ciphers, &pair.tx, TLS_CONTENT_DATA, pieces, 3, record);
             assert_int_equal(size, sizes[i] + TLS_OVERHEAD);
             tls_peers_to_client(&pair.peers, record, (size_t)size);
             assert_int_equal(SSL_read(pair.peers.client, got, TLS_MAX_PLAINTEXT), sizes[i]);
             assert_memory_equal(got, sent, sizes[i]);
             if (i == 2)
-                tls_tx_rest(&pair.tx);
+                tls_ciphers_wipe(&ciphers);
         }
-        ssize_t size = tls_seal_alert(&pair.tx, TLS_ALERT_CLOSE_NOTIFY, record);
+        ssize_t size = tls_seal_alert(&ciphers, &pair.tx, TLS_ALERT_CLOSE_NOTIFY, record);
         tls_peers_to_client(&pair.peers, record, (size_t)size);
         assert_int_equal(SSL_read(pair.peers.client, got, 1), 0);
         assert_int_equal(SSL_get_error(pair.peers.client, 0), SSL_ERROR_ZERO_RETURN);
@@ -152,7 +155,7 @@ static void we_open_what_openssl_seals(void **state)
                 int size = tls_record_size(wire + at, len - at);
                 assert_true(size > 0 && at + (size_t)size <= len);
                 assert_int_equal(
-                    tls_open(&pair.rx, wire + at, (size_t)size, &content, &content_len),
+                    tls_open(&ciphers, &pair.rx, wire + at, (size_t)size, &content, &content_len),
                     TLS_EVENT_DATA);
                 memcpy(got + opened, content, content_len);
                 opened += content_len;
@@ -160,7 +163,7 @@ static void we_open_what_openssl_seals(void **state)
             }
             assert_int_equal(opened, sizes[i]);
             assert_memory_equal(got, sent, opened);
-            tls_rx_rest(&pair.rx);
+            tls_ciphers_wipe(&ciphers);
         }
         free_pair(&pair);
     }
@@ -176,7 +179,7 @@ static enum tls_event open_from_client(struct pair *pair, char *text, size_t roo
     size_t len = tls_peers_from_client(&pair->peers, wire, sizeof(wire)), content_len;
 
     assert_int_equal(tls_record_size(wire, len), len);
-    enum tls_event event = tls_open(&pair->rx, wire, len, &content, &content_len);
+    enum tls_event event = tls_open(&ciphers, &pair->rx, wire, len, &content, &content_len);
     assert_true(content_len < room);
     memcpy(text, content, content_len);
     text[content_len] = '\0';
@@ -205,11 +208,11 @@ static void keys_are_updated_with_openssl(void **state)
             assert_int_equal(open_from_client(&pair, text, sizeof(text)), TLS_EVENT_DATA);
             assert_string_equal(text, "after");
 
-            ssize_t size = tls_seal_key_update(&pair.tx, false, record);
+            ssize_t size = tls_seal_key_update(&ciphers, &pair.tx, false, record);
             assert_int_equal(size, TLS_KEY_UPDATE_SIZE + TLS_OVERHEAD);
             tls_peers_to_client(&pair.peers, record, (size_t)size);
             const struct iovec piece = {.iov_base = (char[]){"new key"}, .iov_len = 7};
-            size = tls_seal(&pair.tx, TLS_CONTENT_DATA, &piece, 1, record);
+            size = tls_seal(&ciphers, &pair.tx, TLS_CONTENT_DATA, &piece, 1, record);
             tls_peers_to_client(&pair.peers, record, (size_t)size);
             assert_int_equal(SSL_read(client, text, sizeof(text)), 7);
             assert_memory_equal(text, "new key", 7);
@@ -226,7 +229,7 @@ static void an_update_is_due_before_the_limit(void **state)
     assert_false(tls_tx_wants_update(&loop->tx));
     loop->tx.half.sequence = loop->tx.half.suite->record_limit;
     assert_true(tls_tx_wants_update(&loop->tx));
-    assert_true(tls_seal_key_update(&loop->tx, false, loop->record) > 0);
+    assert_true(tls_seal_key_update(&ciphers, &loop->tx, false, loop->record) > 0);
     assert_false(tls_tx_wants_update(&loop->tx));
     free_loop(loop);
 }
@@ -322,7 +325,8 @@ static void a_record_may_not_hold_more_than_its_limit(void **state)
     uint8_t *content;
     size_t len;
 
-    assert_int_equal(tls_seal(&loop->tx, TLS_CONTENT_DATA, &piece, 1, loop->record), -EINVAL);
+    assert_int_equal(tls_seal(&ciphers, &loop->tx, TLS_CONTENT_DATA, &piece, 1, loop->record),
+                     -EINVAL);
     size_t size = seal(loop, TLS_CONTENT_DATA, big, TLS_MAX_PLAINTEXT);
     assert_int_equal(open_record(loop, size, &content, &len), TLS_EVENT_DATA);
     assert_int_equal(len, TLS_MAX_PLAINTEXT);
@@ -343,7 +347,7 @@ static void records_that_bring_nothing_are_bounded(void **state)
 
     loop = new_loop(0x1303);
     for (int i = 0; i < TLS_MAX_IDLE_RECORDS; i++) {
-        ssize_t size = tls_seal_key_update(&loop->tx, false, loop->record);
+        ssize_t size = tls_seal_key_update(&ciphers, &loop->tx, false, loop->record);
         uint8_t *content;
         size_t len;
         assert_int_equal(open_record(loop, (size_t)size, &content, &len), TLS_EVENT_KEY_UPDATE);
@@ -418,6 +422,9 @@ static void keys_are_wiped(void **state)
     tls_rx_wipe(&loop->rx);
     assert_memory_equal(&loop->tx, zero, sizeof(loop->tx));
     assert_memory_equal(&loop->rx, zero, sizeof(loop->rx));
+    tls_ciphers_wipe(&ciphers);
+    static const struct tls_ciphers none;
+    assert_memory_equal(&ciphers, &none, sizeof(none));
     tls_tx_wipe(&loop->tx); /* again is allowed */
     free(loop);
 }
