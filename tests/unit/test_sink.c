@@ -594,7 +594,7 @@ static void takes_nothing_at_its_end(void **state)
         struct sink *sink = sink_new(worker, fd[0]);
         assert_non_null(sink);
         if (i == 0)
-            sink_finish(sink);
+            sink_finish(worker, sink);
         else
             sink_close(worker, sink);
         if (i == 2)
