@@ -106,7 +106,7 @@ static void deadline_passed(struct timer *timer);
 static void free_memory(struct conn *conn)
 {
     sink_unref(conn->sink);
-    free(conn->secure);
+    secure_free(conn);
     free(conn);
 }
 
@@ -124,7 +124,6 @@ bool conn_adopt(struct worker *worker, int fd, struct tls_server *server)
     bool secured = !server || secure_begin(conn, server);
     if (!conn->sink || !secured ||
         slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
-        secure_end(conn);
         free_memory(conn);
         return false;
     }

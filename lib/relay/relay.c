@@ -143,6 +143,7 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     set_options(relay, &options);
     route_init(&relay->routes, options.peer_changed, options.user);
     frame_depot_init(&relay->frames, options.memory_bytes);
+    vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->phase, RELAY_NEW);
     pthread_mutex_init(&relay->life, NULL);
@@ -230,6 +231,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     free(relay->pin_cores);
     route_destroy(&relay->routes);
     frame_depot_destroy(&relay->frames);
+    vault_destroy(&relay->vault);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     pthread_mutex_destroy(&relay->life);

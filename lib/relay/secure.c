@@ -2,7 +2,6 @@
 /* TLS of a connection: ClientHello, handshake, records, faults. */
 #include "relay/secure.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "relay/conn.h"
@@ -10,9 +9,11 @@
 #include "relay/tls_queue.h"
 #include "relay/worker.h"
 
+_Static_assert(sizeof(struct secure) <= VAULT_OBJECT, "keys are in the vault");
+
 bool secure_begin(struct conn *conn, struct tls_server *server)
 {
-    conn->secure = calloc(1, sizeof(*conn->secure));
+    conn->secure = vault_take(&conn->worker->relay->vault);
     if (conn->secure)
         conn->secure->server = server;
     else
@@ -49,6 +50,13 @@ void secure_end(struct conn *conn)
         counters_add(conn->worker->counters, COUNTER_tls_connections, (uint64_t)-1);
     tls_rx_wipe(&secure->rx);
     secure->stage = SECURE_ENDED;
+}
+
+void secure_free(struct conn *conn)
+{
+    secure_end(conn);
+    vault_give(&conn->worker->relay->vault, conn->secure);
+    conn->secure = NULL;
 }
 
 /* Keeps bytes until there are more. Bytes of a stream of records cannot be skipped: without memory
@@ -136,7 +144,7 @@ static void take_over(struct conn *conn)
     size_t rest_len;
 
     bool done = tls_handshake_finish(secure->handshake, &tx, &secure->rx, &rest, &rest_len) == 0 &&
-                sink_secure(conn->sink, &tx);
+                sink_secure(worker, conn->sink, &tx);
     tls_tx_wipe(&tx);
     if (!done) {
         conn_close(conn, CONN_END_RESOURCES);

@@ -50,6 +50,9 @@ void secure_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, siz
 /* Answers the ClientHello, which has waited for its turn. */
 void secure_answer(struct conn *conn);
 
+/* Frees it with its connection. */
+void secure_free(struct conn *conn);
+
 /* Nothing more is read: lets go of handshake and keys. Nothing to do without TLS, or again. */
 void secure_end(struct conn *conn);
 

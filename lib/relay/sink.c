@@ -33,8 +33,7 @@ void sink_unref(struct sink *sink)
         return;
     pthread_mutex_destroy(&sink->lock);
     if (sink->tls)
-        tls_tx_wipe(&sink->tls->tx);
-    free(sink->tls);
+        vault_give(sink->tls->vault, sink->tls);
     free(sink->app_name);
     free(sink);
 }
@@ -169,12 +168,16 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
     (void)sink_push(worker, sink, frame);
 }
 
-bool sink_secure(struct sink *sink, const struct tls_tx *tx)
+_Static_assert(sizeof(struct sink_tls) <= VAULT_OBJECT, "keys are in the vault");
+
+bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx)
 {
-    struct sink_tls *tls = calloc(1, sizeof(*tls));
+    struct vault *vault = &worker->relay->vault;
+    struct sink_tls *tls = vault_take(vault);
 
     if (!tls)
         return false;
+    tls->vault = vault;
     tls->tx = *tx;
     tls->last_alert = TLS_ALERT_CLOSE_NOTIFY;
     atomic_init(&tls->update_asked, false);
@@ -185,8 +188,7 @@ bool sink_secure(struct sink *sink, const struct tls_tx *tx)
     pthread_mutex_unlock(&sink->lock);
     if (idle)
         return true;
-    tls_tx_wipe(&tls->tx);
-    free(tls);
+    vault_give(vault, tls);
     return false;
 }
 

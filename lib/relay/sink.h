@@ -19,6 +19,7 @@
 #include "relay/frame_pool.h"
 #include "relay/outq.h"
 #include "tls/record.h"
+#include "tls/vault.h"
 
 struct drainer;
 struct worker;
@@ -33,7 +34,8 @@ struct sink_tls {
      * relaxed: it orders nothing. */
     atomic_bool update_asked;
 
-    uint8_t last_alert; /* guarded by the sink's lock: enum tls_alert, to be sent last */
+    uint8_t last_alert;  /* guarded by the sink's lock: enum tls_alert, to be sent last */
+    struct vault *vault; /* that it is from */
 };
 
 struct sink {
@@ -104,7 +106,7 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
 /* Seals all that is pushed from now on. False when there is no memory, or a drainer still has
  * something in the clear, which cannot be unless a client knows what it has not been sent. The
  * conn's worker only, once, before the client joins. */
-bool sink_secure(struct sink *sink, const struct tls_tx *tx);
+bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx);
 
 /* The client wants us to change our key: before the next record (RFC 8446 section 4.6.3). The
  * conn's worker only. */
