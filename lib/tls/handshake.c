@@ -10,6 +10,10 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+
+#include "tls/handshake_make.h"
+#include "tls/secrets.h"
 
 struct tls_server {
     atomic_uint refs; /* release by who gives one back, acquire by who gives back the last */
@@ -20,63 +24,17 @@ struct tls_server {
 };
 
 struct tls_handshake {
-    struct tls_server *server; /* a reference */
+    struct tls_server *server; /* a reference, or NULL for a client */
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
     size_t input;  /* bytes taken so far */
     bool taken;    /* what is in out was given to the caller */
     bool done;
-    uint8_t secrets; /* HAVE_... */
-    uint8_t client_secret[TLS_MAX_SECRET], server_secret[TLS_MAX_SECRET];
+    struct tls_secrets secrets;
     char fault[128];
 };
 
-enum { HAVE_CLIENT = 1, HAVE_SERVER = 2 };
-
 /* ---- The server ---- */
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static bool read_hex(const char *hex, uint8_t *out, size_t room)
-{
-    size_t len = strlen(hex);
-
-    if (len % 2 != 0 || len / 2 > room)
-        return false;
-    for (size_t i = 0; i < len / 2; i++) {
-        int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
-/* The lines of the NSS key log format are OpenSSL's only way to give traffic secrets out: label,
- * client random, secret. The server's comes long before the client is verified, so they are used
- * only when the handshake is done. */
-static void take_secret(const SSL *ssl, const char *line)
-{
-    static const char client[] = "CLIENT_TRAFFIC_SECRET_0 ", server[] = "SERVER_TRAFFIC_SECRET_0 ";
-    struct tls_handshake *handshake = SSL_get_app_data(ssl);
-    const char *hex = strrchr(line, ' ');
-
-    if (!handshake || !hex)
-        return;
-    if (strncmp(line, client, sizeof(client) - 1) == 0 &&
-        read_hex(hex + 1, handshake->client_secret, TLS_MAX_SECRET))
-        handshake->secrets |= HAVE_CLIENT;
-    if (strncmp(line, server, sizeof(server) - 1) == 0 &&
-        read_hex(hex + 1, handshake->server_secret, TLS_MAX_SECRET))
-        handshake->secrets |= HAVE_SERVER;
-}
 
 /* DERP is an upgrade of HTTP/1.1: who speaks only something else must learn it now. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
@@ -99,7 +57,7 @@ static bool configure(SSL_CTX *context)
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(context, 0); /* what comes behind Finished stays in our BIO */
-    SSL_CTX_set_keylog_callback(context, take_secret);
+    SSL_CTX_set_keylog_callback(context, tls_secrets_take);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     /* The client's order decides: one without AES in hardware puts ChaCha20 first. Sequence numbers
      * begin at 0 only without tickets. */
@@ -195,27 +153,41 @@ void tls_server_unref(struct tls_server *server)
 
 /* ---- A handshake ---- */
 
-struct tls_handshake *tls_handshake_new(struct tls_server *server)
+struct tls_handshake *handshake_make(SSL *ssl)
 {
     struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+
+    if (!handshake || !ssl || !in || !out) {
+        BIO_free(in);
+        BIO_free(out);
+        SSL_free(ssl);
+        free(handshake);
+        return NULL;
+    }
+    handshake->ssl = ssl;
+    handshake->in = in;
+    handshake->out = out;
+    BIO_set_mem_eof_return(in, -1);
+    SSL_set_bio(ssl, in, out);
+    SSL_set_app_data(ssl, &handshake->secrets);
+    return handshake;
+}
+
+struct tls_handshake *tls_handshake_new(struct tls_server *server)
+{
+    struct tls_handshake *handshake = handshake_make(SSL_new(server->context));
 
     if (!handshake)
         return NULL;
     handshake->server = tls_server_ref(server);
-    handshake->ssl = SSL_new(server->context);
-    handshake->in = BIO_new(BIO_s_mem());
-    handshake->out = BIO_new(BIO_s_mem());
-    if (!handshake->ssl || !handshake->in || !handshake->out) {
-        BIO_free(handshake->in);
-        BIO_free(handshake->out);
-        tls_handshake_free(handshake);
-        return NULL;
-    }
-    BIO_set_mem_eof_return(handshake->in, -1);
-    SSL_set_bio(handshake->ssl, handshake->in, handshake->out);
-    SSL_set_app_data(handshake->ssl, handshake);
     SSL_set_accept_state(handshake->ssl);
     return handshake;
+}
+
+SSL *handshake_ssl(const struct tls_handshake *handshake)
+{
+    return handshake->ssl;
 }
 
 void tls_handshake_free(struct tls_handshake *handshake)
@@ -235,18 +207,33 @@ static enum tls_progress fail(struct tls_handshake *handshake, const char *reaso
     return TLS_PROGRESS_FAILED;
 }
 
-static enum tls_progress step(struct tls_handshake *handshake)
+/* Only a client verifies the other side. */
+static enum tls_progress fail_verification(struct tls_handshake *handshake, long result)
+{
+    const char *what = X509_verify_cert_error_string(result);
+
+    if (result == X509_V_ERR_APPLICATION_VERIFICATION)
+        what = "it is another than the pinned one";
+    snprintf(handshake->fault, sizeof(handshake->fault), "the certificate is not accepted: %s",
+             what);
+    ERR_clear_error();
+    return TLS_PROGRESS_FAILED;
+}
+
+enum tls_progress handshake_step(struct tls_handshake *handshake)
 {
     ERR_clear_error();
     int result = SSL_do_handshake(handshake->ssl);
     if (result == 1) {
-        if (handshake->secrets != (HAVE_CLIENT | HAVE_SERVER))
+        if (!handshake->secrets.has_client || !handshake->secrets.has_server)
             return fail(handshake, "OpenSSL gave no traffic secrets");
         handshake->done = true;
         return TLS_PROGRESS_DONE;
     }
     if (SSL_get_error(handshake->ssl, result) == SSL_ERROR_WANT_READ)
         return TLS_PROGRESS_MORE;
+    if (SSL_get_verify_result(handshake->ssl) != X509_V_OK)
+        return fail_verification(handshake, SSL_get_verify_result(handshake->ssl));
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
     return fail(handshake, reason ? reason : "no reason given");
 }
@@ -264,7 +251,7 @@ enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uin
     handshake->taken = false;
     if (BIO_write(handshake->in, bytes, (int)len) != (int)len)
         return fail(handshake, "no memory");
-    return step(handshake);
+    return handshake_step(handshake);
 }
 
 bool tls_handshake_is_answered(const struct tls_handshake *handshake)
@@ -289,17 +276,25 @@ const char *tls_handshake_fault(const struct tls_handshake *handshake)
     return handshake->fault;
 }
 
+const char *tls_handshake_suite(const struct tls_handshake *handshake)
+{
+    return SSL_get_cipher_name(handshake->ssl);
+}
+
 int tls_handshake_finish(struct tls_handshake *handshake, struct tls_tx *tx, struct tls_rx *rx,
                          uint8_t **rest, size_t *rest_len)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(handshake->ssl);
     const struct tls_suite *suite =
         handshake->done && cipher ? tls_suite_find(SSL_CIPHER_get_protocol_id(cipher)) : NULL;
+    bool is_server = SSL_is_server(handshake->ssl) == 1;
+    const uint8_t *client = handshake->secrets.client, *server = handshake->secrets.server;
     char *data;
 
-    if (!suite || tls_tx_init(tx, suite, handshake->server_secret) != 0 ||
-        tls_rx_init(rx, suite, handshake->client_secret) != 0)
+    if (!suite || tls_tx_init(tx, suite, is_server ? server : client) != 0 ||
+        tls_rx_init(rx, suite, is_server ? client : server) != 0)
         return -EIO;
+    rx->skips_tickets = !is_server;
     long len = BIO_get_mem_data(handshake->in, &data);
     *rest = (uint8_t *)data;
     *rest_len = len > 0 ? (size_t)len : 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The TLS 1.3 handshake of a server: OpenSSL over memory, driven by bytes. It reads no socket,
- * never waits, and hands over to the record layer (record.h) when it is done.
+ * never waits, and hands over to the record layer (record.h) when it is done. A client's begins
+ * with client_handshake.h, and is driven by the same functions.
  */
 #ifndef TLS_HANDSHAKE_H
 #define TLS_HANDSHAKE_H
@@ -14,7 +15,8 @@
 #include "tls/certificate.h"
 #include "tls/record.h"
 
-/* What a client may send before its handshake is done. A ClientHello has 200 to 2,000 bytes. */
+/* What the other side may send before the handshake is done. A ClientHello has 200 to 2,000 bytes,
+ * what a server says is mostly its certificates. */
 #define TLS_MAX_HANDSHAKE_INPUT 32768
 
 /* What all handshakes with one certificate share. Immutable; counted references, any thread. */
@@ -32,7 +34,7 @@ struct tls_server *tls_server_ref(struct tls_server *server);
 void tls_server_unref(struct tls_server *server); /* NULL is allowed */
 
 enum tls_progress {
-    TLS_PROGRESS_MORE,   /* bytes of the client are needed */
+    TLS_PROGRESS_MORE,   /* bytes of the other side are needed */
     TLS_PROGRESS_DONE,   /* tls_handshake_finish() */
     TLS_PROGRESS_FAILED, /* what is to be sent, an alert, is to be sent; then it is over */
 };
@@ -43,7 +45,7 @@ struct tls_handshake;
 struct tls_handshake *tls_handshake_new(struct tls_server *server);
 void tls_handshake_free(struct tls_handshake *handshake); /* NULL is allowed */
 
-/* Takes bytes of the client, all of them, and goes on as far as they lead. */
+/* Takes bytes of the other side, all of them, and goes on as far as they lead. */
 enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uint8_t *bytes,
                                       size_t len) __attribute__((warn_unused_result));
 
@@ -51,12 +53,15 @@ enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uin
  * step, what comes behind it is a cheap one. */
 bool tls_handshake_is_answered(const struct tls_handshake *handshake);
 
-/* What is to be sent to the client, after each step and also at the end: *bytes is valid until the
- * next call, which takes it as sent. Returns its length, 0 when there is nothing. */
+/* What is to be sent to the other side, after each step and also at the end: *bytes is valid until
+ * the next call, which takes it as sent. Returns its length, 0 when there is nothing. */
 size_t tls_handshake_output(struct tls_handshake *handshake, const uint8_t **bytes);
 
 /* Why it failed, in words for the log; an alert of either side by its name. */
 const char *tls_handshake_fault(const struct tls_handshake *handshake);
+
+/* After TLS_PROGRESS_DONE: the name of the cipher suite that the two agreed on. */
+const char *tls_handshake_suite(const struct tls_handshake *handshake);
 
 /* After TLS_PROGRESS_DONE: the two halves of the record layer, and the bytes that came behind the
  * handshake, which begin with a record: the caller's to work on until the handshake is freed. 0;

@@ -7,7 +7,13 @@
 
 #include "tls/half.h"
 
-#define KEY_UPDATE 24 /* the handshake message's type, section 4 */
+/* Handshake messages' types (section 4), their header's size. */
+#define NEW_SESSION_TICKET 4
+#define KEY_UPDATE         24
+#define MESSAGE_HEADER     4
+
+/* Lifetime, age_add, nonce, ticket, extensions, the last three with their lengths (4.6.1). */
+#define MAX_TICKET (4 + 4 + (1 + 255) + (2 + 65535) + (2 + 65535))
 
 int tls_rx_init(struct tls_rx *rx, const struct tls_suite *suite, const uint8_t *secret)
 {
@@ -99,15 +105,47 @@ static enum tls_event take_alert(struct tls_rx *rx, const uint8_t *content, size
     return rx->alert == TLS_ALERT_CLOSE_NOTIFY ? TLS_EVENT_CLOSE : TLS_EVENT_ALERT;
 }
 
-/* KeyUpdate is the only message that a client may send us after the handshake, as we ask for no
- * certificate (section 4.6). It may be split, but the record with its end must end there too, as
- * the next one is under another key (section 5.1). */
+/* Skips what stands here of NewSessionTickets. Behind them is the beginning or the rest of another
+ * message, or nothing. False when no ticket is that long. */
+static bool skip_tickets(struct tls_rx *rx, const uint8_t **content, size_t *len)
+{
+    while (*len > 0) {
+        size_t skipped = *len < rx->ticket_left ? *len : rx->ticket_left;
+        if (skipped == 0) {
+            uint8_t type = rx->message_len > 0 ? rx->message[0] : **content;
+            if (type != NEW_SESSION_TICKET)
+                return true;
+            rx->message[rx->message_len++] = **content;
+            skipped = 1;
+        } else {
+            rx->ticket_left -= (uint32_t)skipped;
+        }
+        *content += skipped;
+        *len -= skipped;
+        if (rx->message_len == MESSAGE_HEADER && rx->message[0] == NEW_SESSION_TICKET) {
+            rx->message_len = 0;
+            rx->ticket_left = (uint32_t)rx->message[1] << 16 | (uint32_t)rx->message[2] << 8 |
+                              (uint32_t)rx->message[3];
+            if (rx->ticket_left > MAX_TICKET)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* But for tickets, KeyUpdate is the only message that may come after the handshake: nobody is asked
+ * for a certificate that late who has not offered one (section 4.6). It may be split, but the
+ * record with its end must end there too, as the next one is under another key (section 5.1). */
 static enum tls_event take_handshake(struct tls_rx *rx, const uint8_t *content, size_t len)
 {
     static const uint8_t start[] = {KEY_UPDATE, 0, 0, 1};
 
     if (len == 0) /* section 5.1 */
         return fault(rx, TLS_ALERT_UNEXPECTED_MESSAGE);
+    if (rx->skips_tickets && !skip_tickets(rx, &content, &len))
+        return fault(rx, TLS_ALERT_DECODE_ERROR);
+    if (len == 0)
+        return TLS_EVENT_DATA;
     if (len > TLS_KEY_UPDATE_SIZE - (size_t)rx->message_len)
         return fault(rx, TLS_ALERT_UNEXPECTED_MESSAGE);
     memcpy(rx->message + rx->message_len, content, len);
@@ -138,7 +176,7 @@ static enum tls_event take(struct tls_rx *rx, uint8_t *body, size_t inner, size_
     uint8_t type = body[inner - 1];
     size_t content = inner - 1;
 
-    if (type != TLS_CONTENT_HANDSHAKE && rx->message_len > 0)
+    if (type != TLS_CONTENT_HANDSHAKE && (rx->message_len > 0 || rx->ticket_left > 0))
         return fault(rx, TLS_ALERT_UNEXPECTED_MESSAGE); /* inside a message, section 5.1 */
     if (type == TLS_CONTENT_DATA && content > 0) {
         rx->idle_records = 0;
@@ -171,7 +209,7 @@ enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t 
     int expected = tls_record_size(record, size);
     if (expected < 0)
         return fault(rx, (enum tls_alert) - expected);
-    if ((size_t)expected != size)
+    if (expected == 0 || (size_t)expected != size)
         return fault(rx, TLS_ALERT_INTERNAL_ERROR);
     int error = decrypt(ciphers, rx, record, size, &inner);
     if (error)

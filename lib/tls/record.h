@@ -126,6 +126,8 @@ struct tls_rx {
     bool closed;          /* nothing is opened any more */
     uint8_t message_len;  /* bytes of a KeyUpdate that came so far: it may be split over records */
     uint8_t message[TLS_KEY_UPDATE_SIZE];
+    bool skips_tickets;   /* we are the client: tickets for later connections come unasked */
+    uint32_t ticket_left; /* bytes of one that are still to come */
 };
 
 /* As tls_tx_init() and tls_tx_wipe(), for the other side's direction. */

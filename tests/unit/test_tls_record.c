@@ -265,6 +265,9 @@ static void a_record_is_opened_once_whole_and_in_its_place(void **state)
         seal(loop, TLS_CONTENT_DATA, "lost", 4);
         size = seal(loop, TLS_CONTENT_DATA, "content", 7);
         assert_fault(loop, open_record(loop, size, &content, &len), TLS_ALERT_BAD_RECORD_MAC);
+        /* None at all. */
+        loop = new_loop(suite);
+        assert_fault(loop, open_record(loop, 0, &content, &len), TLS_ALERT_INTERNAL_ERROR);
         /* Truncated, with a length that says so. */
         loop = new_loop(suite);
         size = seal(loop, TLS_CONTENT_DATA, "content", 7) - 1;
@@ -390,6 +393,36 @@ static void a_key_update_may_be_split_but_nothing_else_may_come(void **state)
     assert_fault(loop, pass(loop, TLS_CONTENT_DATA, "x", 1), TLS_ALERT_UNEXPECTED_MESSAGE);
 }
 
+/* A server sends them unasked; they may be split, and stand with other messages in a record. */
+static void a_client_skips_tickets(void **state)
+{
+    (void)state;
+    static const char messages[] = "\x04\0\0\3abc\x04\0\0\1d\x18\0\0\1\1";
+    static const char long_one[] = "\x04\x02\x02\x0d"; /* a byte more than can be */
+    struct loop *loop;
+
+    for (size_t first = 1; first < sizeof(messages) - 1; first++) {
+        loop = new_loop(0x1301);
+        loop->rx.skips_tickets = true;
+        assert_int_equal(pass(loop, TLS_CONTENT_HANDSHAKE, messages, first), TLS_EVENT_DATA);
+        assert_int_equal(
+            pass(loop, TLS_CONTENT_HANDSHAKE, messages + first, sizeof(messages) - 1 - first),
+            TLS_EVENT_UPDATE_REQUEST);
+        free_loop(loop);
+    }
+    for (size_t len = 1; len <= 5; len++) { /* no data inside a message */
+        loop = new_loop(0x1301);
+        loop->rx.skips_tickets = true;
+        assert_int_equal(pass(loop, TLS_CONTENT_HANDSHAKE, messages, len), TLS_EVENT_DATA);
+        assert_fault(loop, pass(loop, TLS_CONTENT_DATA, "x", 1), TLS_ALERT_UNEXPECTED_MESSAGE);
+    }
+    loop = new_loop(0x1301);
+    loop->rx.skips_tickets = true;
+    assert_int_equal(pass(loop, TLS_CONTENT_HANDSHAKE, messages, 12), TLS_EVENT_DATA);
+    assert_int_equal(pass(loop, TLS_CONTENT_DATA, "x", 1), TLS_EVENT_DATA);
+    assert_fault(loop, pass(loop, TLS_CONTENT_HANDSHAKE, long_one, 4), TLS_ALERT_DECODE_ERROR);
+}
+
 static void alerts_end_the_stream(void **state)
 {
     (void)state;
@@ -442,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_record_may_not_hold_more_than_its_limit),
         cmocka_unit_test(records_that_bring_nothing_are_bounded),
         cmocka_unit_test(a_key_update_may_be_split_but_nothing_else_may_come),
+        cmocka_unit_test(a_client_skips_tickets),
         cmocka_unit_test(alerts_end_the_stream),
         cmocka_unit_test(keys_are_wiped),
     };

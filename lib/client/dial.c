@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Names to sockets, with poll() and a deadline around each step. */
+#include "client/dial.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t dial_deadline(int timeout_ms)
+{
+    return timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+}
+
+int dial_time_left(int64_t deadline)
+{
+    int64_t left;
+
+    if (deadline < 0)
+        return -1;
+    left = deadline - now_ms();
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+int dial_wait(int fd, short events, int64_t deadline)
+{
+    struct pollfd item = {.fd = fd, .events = events};
+    int n;
+
+    for (;;) {
+        n = poll(&item, 1, dial_time_left(deadline));
+        if (n > 0)
+            return 0;
+        if (n == 0)
+            return -ETIMEDOUT;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int dial_split(const char *address, char **host, char **port)
+{
+    const char *colon = strrchr(address, ':');
+    const char *begin = address, *end = colon;
+
+    if (colon == NULL || colon == address || colon[1] == '\0')
+        return -EINVAL;
+    if (*address == '[') {
+        if (end[-1] != ']' || end - begin < 3)
+            return -EINVAL;
+        begin++;
+        end--;
+    } else if (memchr(address, ':', (size_t)(colon - address)) != NULL) {
+        return -EINVAL; /* an IPv6 address without brackets: its port would be a guess */
+    }
+    *host = strndup(begin, (size_t)(end - begin));
+    *port = strdup(colon + 1);
+    if (*host != NULL && *port != NULL)
+        return 0;
+    free(*host);
+    free(*port);
+    return -ENOMEM;
+}
+
+/* Returns a connected socket or a negative errno. */
+static int connect_one(const struct addrinfo *to, int64_t deadline)
+{
+    int fd, err = 0, one = 1;
+    socklen_t len = sizeof(err);
+
+    fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->ai_protocol);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (connect(fd, to->ai_addr, to->ai_addrlen) < 0) {
+        err = -errno;
+        if (err == -EINPROGRESS) {
+            err = dial_wait(fd, POLLOUT, deadline);
+            if (err == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+                err = errno;
+            err = err > 0 ? -err : err;
+        }
+    }
+    if (err < 0) {
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+int dial(const char *address, int64_t deadline)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    char *host, *port;
+    int fd;
+
+    fd = dial_split(address, &host, &port);
+    if (fd < 0)
+        return fd;
+    fd = -ENOENT;
+    if (getaddrinfo(host, port, &hints, &list) == 0) {
+        for (struct addrinfo *each = list; each != NULL && fd < 0; each = each->ai_next)
+            fd = connect_one(each, deadline);
+        freeaddrinfo(list);
+    }
+    free(host);
+    free(port);
+    return fd;
+}
