@@ -256,7 +256,7 @@ enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uin
 
 bool tls_handshake_is_answered(const struct tls_handshake *handshake)
 {
-    return (handshake->secrets & HAVE_SERVER) != 0;
+    return handshake->secrets.has_server;
 }
 
 size_t tls_handshake_output(struct tls_handshake *handshake, const uint8_t **bytes)
