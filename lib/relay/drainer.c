@@ -103,7 +103,7 @@ static void add_piece(struct drainer *drainer, uint8_t *bytes, size_t size, stru
     drainer->bytes += size;
 }
 
-static void add_frame(struct drainer *drainer, struct frame *frame)
+void drainer_load_frame(struct drainer *drainer, struct frame *frame)
 {
     add_piece(drainer, frame->data + frame->sent, frame->size - frame->sent, NULL, frame);
     drainer->packets += frame_packets(frame);
@@ -113,7 +113,7 @@ bool drainer_add_frame(struct drainer *drainer, struct frame *frame)
 {
     if (batch_full(drainer))
         return false;
-    add_frame(drainer, frame);
+    drainer_load_frame(drainer, frame);
     return true;
 }
 
@@ -354,10 +354,10 @@ static void load(struct drainer *drainer, struct frame_list *batch)
 
     while ((frame = frame_list_pop(&sink->pending))) {
         drainer->sealed = frame->sealed;
-        add_frame(drainer, frame);
+        drainer_load_frame(drainer, frame);
     }
     while ((frame = frame_list_pop(batch)))
-        add_frame(drainer, frame);
+        drainer_load_frame(drainer, frame);
     drainer->phase = DRAINER_LOADED;
 }
 

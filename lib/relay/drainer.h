@@ -61,6 +61,9 @@ struct drainer *drainer_new(struct worker *worker, struct sink *sink);
 /* Adds a frame of the pool, whose ownership passes. Returns false when the batch is full. */
 bool drainer_add_frame(struct drainer *drainer, struct frame *frame);
 
+/* The same however many bytes the batch has; there must be room for a piece. */
+void drainer_load_frame(struct drainer *drainer, struct frame *frame);
+
 /* Gives back what the batch holds, which then is empty. */
 void drainer_release_batch(struct drainer *drainer);
 

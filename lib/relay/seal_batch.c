@@ -156,7 +156,7 @@ int seal_batch(struct drainer *drainer)
     counters_add(worker->counters, COUNTER_tls_records_sealed, records.count);
     drainer_release_batch(drainer);
     for (unsigned i = 0; i < records.count; i++)
-        (void)drainer_add_frame(drainer, records.frame[i]);
+        drainer_load_frame(drainer, records.frame[i]);
     drainer->sealed = true;
     return 0;
 }
