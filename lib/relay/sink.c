@@ -236,8 +236,9 @@ static void say_goodbye(struct worker *worker, struct sink *sink)
 {
     uint8_t record[TLS_OVERHEAD + 2];
 
-    if (!sink->tls || sink->tls->ended || sink->broken ||
-        atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0)
+    /* While somebody drains, the rest is not ours to look at. */
+    if (!sink->tls || sink->broken ||
+        atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0 || sink->tls->ended)
         return;
     sink->tls->ended = true;
     ssize_t size = tls_seal_alert(worker_ciphers(worker), &sink->tls->tx,
