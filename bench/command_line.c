@@ -25,10 +25,16 @@
 static const char help[] =
     "Usage: " PROGRAM " [OPTION]...\n"
     "Sends packets through a DERP relay between clients of its own, checks each one that arrives,\n"
-    "and prints how many were delivered and how long they took. Any relay that speaks DERP over\n"
-    "plain TCP will do.\n"
+    "and prints how many were delivered and how long they took. Any relay that speaks DERP will\n"
+    "do, over plain TCP or TLS 1.3.\n"
     "\n"
     "  --relay HOST:PORT   the relay (default 127.0.0.1:3340)\n"
+    "  --tls               over TLS; its certificate must be for HOST and trusted by the system\n"
+    "  --ca FILE           ... or by the certificates in this file instead\n"
+    "  --pin CERTNAME      ... or be this one: sha256-raw:HEX, as CertName in a DERPMap\n"
+    "  --insecure          any certificate will do\n"
+    "  --server-name NAME  it must be for NAME, and NAME is asked for\n"
+    "  --cipher SUITE      offer this alone, such as TLS_AES_128_GCM_SHA256\n"
     "  --pairs N           pairs of clients (default 10); the first of each sends to the second\n"
     "  --peers N           the same in clients, two a pair\n"
     "  --both-ways         both of a pair send\n"
@@ -58,7 +64,7 @@ static const char help[] =
     "  " PROGRAM " --peers 500 --both-ways --size 200 --rate 50000 --cores 2,3\n"
     "  " PROGRAM " --peers 5000 --random           everybody to everybody\n"
     "  " PROGRAM " --peers 0 --idle 5000           what an idle connection costs\n"
-    "  " PROGRAM " --relay derp.example.com:3340 --rate 1000 --duration 30 --json\n";
+    "  " PROGRAM " --relay derp.example.com:443 --tls --rate 1000 --duration 30 --json\n";
 
 __attribute__((format(printf, 1, 2))) static int usage(const char *format, ...)
 {
@@ -152,6 +158,12 @@ enum option_code {
     OPTION_THREADS,
     OPTION_CORES,
     OPTION_RELAY_PID,
+    OPTION_TLS,
+    OPTION_CA,
+    OPTION_PIN,
+    OPTION_INSECURE,
+    OPTION_SERVER_NAME,
+    OPTION_CIPHER,
     OPTION_JSON,
     OPTION_HELP,
     OPTION_VERSION,
@@ -172,6 +184,12 @@ static const struct option long_options[] = {
     {"threads", required_argument, NULL, OPTION_THREADS},
     {"cores", required_argument, NULL, OPTION_CORES},
     {"relay-pid", required_argument, NULL, OPTION_RELAY_PID},
+    {"tls", no_argument, NULL, OPTION_TLS},
+    {"ca", required_argument, NULL, OPTION_CA},
+    {"pin", required_argument, NULL, OPTION_PIN},
+    {"insecure", no_argument, NULL, OPTION_INSECURE},
+    {"server-name", required_argument, NULL, OPTION_SERVER_NAME},
+    {"cipher", required_argument, NULL, OPTION_CIPHER},
     {"json", no_argument, NULL, OPTION_JSON},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -223,6 +241,38 @@ static int take_process(int option, struct load_options *options)
     return read_count("threads", optarg, 1, LOAD_MAX_CORES, &options->threads);
 }
 
+/* Takes an option on whom to believe. 0 or an exit status. */
+static int take_verification(int option, struct tls_client_options *tls)
+{
+    if (tls->verification != TLS_VERIFY_CHAIN || tls->ca_file != NULL)
+        return usage("one of --ca, --pin and --insecure is expected, and once");
+    if (option == OPTION_CA)
+        tls->ca_file = optarg;
+    else
+        tls->verification = option == OPTION_PIN ? TLS_VERIFY_PIN : TLS_VERIFY_NOTHING;
+    if (option == OPTION_PIN && tls_pin_parse(optarg, tls->pin) < 0)
+        return usage("--pin %s: sha256-raw: and 64 hexadecimal digits are expected", optarg);
+    return 0;
+}
+
+/* Takes an option on TLS. 0 or an exit status. */
+static int take_tls(int option, struct load_options *options)
+{
+    switch (option) {
+    case OPTION_TLS:
+        options->over_tls = true;
+        return 0;
+    case OPTION_SERVER_NAME:
+        options->server_name = optarg;
+        return 0;
+    case OPTION_CIPHER:
+        options->tls_options.suites = optarg;
+        return 0;
+    default:
+        return take_verification(option, &options->tls_options);
+    }
+}
+
 /* Takes one option. -1 to go on, or the status to exit with. */
 static int take_option(int option, struct load_options *options, bool *json)
 {
@@ -259,6 +309,14 @@ static int take_option(int option, struct load_options *options, bool *json)
     case OPTION_RELAY_PID:
         status = take_process(option, options);
         break;
+    case OPTION_TLS:
+    case OPTION_CA:
+    case OPTION_PIN:
+    case OPTION_INSECURE:
+    case OPTION_SERVER_NAME:
+    case OPTION_CIPHER:
+        status = take_tls(option, options);
+        break;
     case OPTION_JSON:
         *json = true;
         break;
@@ -286,6 +344,10 @@ static int check(const struct load_options *options)
         return usage("--peers %u: clients come in pairs, but for --random", options->peers);
     if ((size_t)options->burst * options->size > MAX_WRITE)
         return usage("--burst times --size must not exceed 4 MiB");
+    if (!options->over_tls &&
+        (options->tls_options.verification != TLS_VERIFY_CHAIN || options->tls_options.ca_file ||
+         options->tls_options.suites || options->server_name))
+        return usage("--ca, --pin, --insecure, --server-name and --cipher go with --tls");
     return -1;
 }
 

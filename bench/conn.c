@@ -15,7 +15,7 @@
 /* While so many bytes wait, a ping is not answered. */
 #define PONG_LIMIT 8388608
 
-int load_conn_init(struct load_conn *conn, uint32_t number, const char *host)
+int load_conn_init(struct load_conn *conn, uint32_t number, const char *host, struct load_tls *tls)
 {
     struct client_options options = {
         .host = host,
@@ -23,7 +23,7 @@ int load_conn_init(struct load_conn *conn, uint32_t number, const char *host)
     };
     int err;
 
-    *conn = (struct load_conn){.number = number, .fd = -1, .epoll = -1};
+    *conn = (struct load_conn){.number = number, .fd = -1, .epoll = -1, .shared = tls};
     err = hyperderp_private_key_generate(&options.private_key);
     if (err < 0)
         return err;
@@ -36,8 +36,12 @@ void load_conn_free(struct load_conn *conn)
 {
     load_conn_close(conn);
     client_wipe(&conn->client);
+    if (conn->tls != NULL)
+        client_tls_wipe(conn->tls);
+    free(conn->tls);
     free(conn->out);
     free(conn->partial);
+    conn->tls = NULL;
     conn->out = conn->partial = NULL;
 }
 
@@ -130,7 +134,21 @@ static int keep_unsent(struct load_conn *conn, const uint8_t *bytes, size_t len)
     return load_conn_watch_write(conn, true);
 }
 
-int load_conn_send(struct load_conn *conn, const uint8_t *bytes, size_t len)
+const char *load_conn_say_why(const struct load_conn *conn, int err)
+{
+    if (conn->tls != NULL && conn->tls->fault[0] != '\0')
+        return conn->tls->fault;
+    if (err == -EPIPE)
+        return "the relay closed it";
+    if (err == -ECONNABORTED && conn->tls != NULL)
+        return tls_alert_name(conn->tls->rx.alert);
+    if (err == -EPROTO)
+        return "the relay sent what is not DERP";
+    return strerror(-err);
+}
+
+/* Sends bytes as they are. */
+static int send_bytes(struct load_conn *conn, const uint8_t *bytes, size_t len)
 {
     ssize_t n = load_conn_blocked(conn) ? 0 : send_some(conn, bytes, len);
 
@@ -139,21 +157,78 @@ int load_conn_send(struct load_conn *conn, const uint8_t *bytes, size_t len)
     return keep_unsent(conn, bytes + n, len - (size_t)n);
 }
 
+static int send_sealed(struct load_conn *conn, const uint8_t *bytes, size_t len)
+{
+    const struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+    struct load_tls *shared = conn->shared;
+    size_t room = client_tls_sealed_size(len);
+    uint8_t *grown;
+    ssize_t n;
+
+    if (room > shared->room) {
+        grown = realloc(shared->sealed, room);
+        if (grown == NULL)
+            return -ENOMEM;
+        shared->sealed = grown;
+        shared->room = room;
+    }
+    n = client_tls_seal(conn->tls, &shared->ciphers, &piece, 1, shared->sealed);
+    return n < 0 ? (int)n : send_bytes(conn, shared->sealed, (size_t)n);
+}
+
+int load_conn_send(struct load_conn *conn, const uint8_t *bytes, size_t len)
+{
+    return conn->shared != NULL ? send_sealed(conn, bytes, len) : send_bytes(conn, bytes, len);
+}
+
+size_t load_conn_sent_size(const struct load_conn *conn, size_t len)
+{
+    size_t records = (len + TLS_MAX_PLAINTEXT - 1) / TLS_MAX_PLAINTEXT;
+
+    return conn->shared != NULL ? len + records * TLS_OVERHEAD : len;
+}
+
+/* Begins to speak HTTP. */
+static int send_request(struct load_conn *conn, uint8_t *scratch)
+{
+    ssize_t n = client_request(&conn->client, scratch, LOAD_CONN_SCRATCH_SIZE);
+
+    if (n < 0)
+        return (int)n;
+    conn->state = LOAD_CONN_HANDSHAKE;
+    return load_conn_send(conn, scratch, (size_t)n);
+}
+
+static int send_tls_output(struct load_conn *conn)
+{
+    const uint8_t *bytes;
+    size_t len = client_tls_output(conn->tls, &bytes);
+
+    return len > 0 ? send_bytes(conn, bytes, len) : 0;
+}
+
+static int begin_tls(struct load_conn *conn)
+{
+    int err;
+
+    conn->tls = calloc(1, sizeof(*conn->tls));
+    if (conn->tls == NULL)
+        return -ENOMEM;
+    conn->state = LOAD_CONN_TLS;
+    err = client_tls_begin(conn->tls, conn->shared->client, conn->shared->name);
+    return err < 0 ? err : send_tls_output(conn);
+}
+
 static int finish_connect(struct load_conn *conn, uint8_t *scratch)
 {
     socklen_t len = sizeof(int);
     int err = 0;
-    ssize_t n;
 
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
         return -errno;
     if (err != 0)
         return -err;
-    n = client_request(&conn->client, scratch, LOAD_CONN_SCRATCH_SIZE);
-    if (n < 0)
-        return (int)n;
-    conn->state = LOAD_CONN_HANDSHAKE;
-    err = load_conn_send(conn, scratch, (size_t)n);
+    err = conn->shared != NULL ? begin_tls(conn) : send_request(conn, scratch);
     return err < 0 ? err : load_conn_watch_write(conn, false);
 }
 
@@ -211,8 +286,41 @@ static int keep_partial(struct load_conn *conn, const uint8_t *bytes, size_t len
     return 0;
 }
 
-/* A partial frame has fewer than CLIENT_MAX_FRAME bytes, so that LOAD_CONN_READ_SIZE are left
- * behind it. */
+/* A step of the TLS handshake; behind the last one HTTP begins. */
+static int read_tls_handshake(struct load_conn *conn, uint8_t *scratch)
+{
+    ssize_t n = recv(conn->fd, scratch, LOAD_CONN_READ_SIZE, 0);
+    int done, err;
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    if (n == 0)
+        return -EPIPE;
+    done = client_tls_input(conn->tls, scratch, (size_t)n);
+    err = send_tls_output(conn);
+    if (done <= 0 || err < 0)
+        return done < 0 ? done : err;
+    n = client_tls_take_over(conn->tls, scratch, LOAD_CONN_READ_SIZE);
+    if (n < 0)
+        return (int)n;
+    conn->record_len = (size_t)n;
+    err = keep_partial(conn, scratch, (size_t)n);
+    return err < 0 ? err : send_request(conn, scratch);
+}
+
+/* Opens the records that begin record_len bytes before the new ones, which end at *len: what they
+ * held is then at their place, and ends at *len. */
+static void open_records(struct load_conn *conn, uint8_t *scratch, size_t new_bytes, size_t *len)
+{
+    size_t raw = conn->record_len + new_bytes, begin = *len - raw, content;
+
+    client_tls_open(conn->tls, &conn->shared->ciphers, scratch + begin, raw, &content,
+                    &conn->record_len);
+    *len = begin + content;
+}
+
+/* A partial frame has fewer than CLIENT_MAX_FRAME bytes and a record at most TLS_MAX_RECORD, so
+ * that LOAD_CONN_READ_SIZE are left behind them. */
 static int read_once(struct load_conn *conn, uint8_t *scratch, load_conn_packet_fn *on_packet,
                      void *user)
 {
@@ -231,6 +339,8 @@ static int read_once(struct load_conn *conn, uint8_t *scratch, load_conn_packet_
     if (len > 0)
         memcpy(scratch, conn->partial, len);
     len += (size_t)n;
+    if (conn->tls != NULL)
+        open_records(conn, scratch, (size_t)n, &len);
     do {
         n = client_read(&conn->client, scratch + at, len - at, &message);
         if (n < 0)
@@ -240,7 +350,9 @@ static int read_once(struct load_conn *conn, uint8_t *scratch, load_conn_packet_
         if (err < 0)
             return err;
     } while (message.type != CLIENT_MESSAGE_NONE);
-    return keep_partial(conn, scratch + at, len - at);
+    if (conn->tls != NULL && conn->tls->error < 0)
+        return conn->tls->error;
+    return keep_partial(conn, scratch + at, len - at + conn->record_len);
 }
 
 int load_conn_event(struct load_conn *conn, uint32_t events, uint8_t *scratch,
@@ -256,7 +368,8 @@ int load_conn_event(struct load_conn *conn, uint32_t events, uint8_t *scratch,
             return err;
     }
     /* EPOLLHUP and EPOLLERR too are learned by reading. */
-    if ((events & ~(uint32_t)EPOLLOUT) != 0)
-        return read_once(conn, scratch, on_packet, user);
-    return 0;
+    if ((events & ~(uint32_t)EPOLLOUT) == 0)
+        return 0;
+    return conn->state == LOAD_CONN_TLS ? read_tls_handshake(conn, scratch)
+                                        : read_once(conn, scratch, on_packet, user);
 }

@@ -44,6 +44,8 @@ int load_worker_init(struct load_worker *worker, unsigned first_peer, unsigned p
     int err;
 
     worker->epoll = -1;
+    worker->tls =
+        (struct load_tls){.client = load->options->tls, .name = load->options->server_name};
     worker->peer_count = peers;
     worker->sender_count = load->options->traffic == LOAD_ONE_WAY ? peers / 2 : peers;
     random_init(&worker->random, worker->index);
@@ -52,7 +54,8 @@ int load_worker_init(struct load_worker *worker, unsigned first_peer, unsigned p
         conn = &worker->peers[i].conn;
         worker->conn_count++;
         err = load_conn_init(conn, i < peers ? first_peer + i : first_idle + i - peers,
-                             load->options->relay);
+                             load->options->relay,
+                             worker->load->options->tls != NULL ? &worker->tls : NULL);
         if (err == 0 && i < peers)
             load->keys[conn->number] = conn->client.public_key;
     }
@@ -69,15 +72,8 @@ void load_worker_free(struct load_worker *worker)
     free(worker->peers);
     free(worker->scratch);
     free(worker->burst);
-}
-
-const char *load_worker_say_why(int err)
-{
-    if (err == -EPIPE)
-        return "the relay closed it";
-    if (err == -EPROTO)
-        return "the relay sent what is not DERP";
-    return strerror(-err);
+    free(worker->tls.sealed);
+    tls_ciphers_wipe(&worker->tls.ciphers);
 }
 
 /* Begins as many connections as may be in the making. 0 or a negative errno. */
@@ -92,7 +88,7 @@ static int begin(struct load_worker *worker, unsigned *begun, unsigned made)
         err = load_conn_start(conn, worker->epoll, load->address, load->address_len);
         if (err < 0) {
             load_worker_note_problem(worker, "connection %u could not be made: %s", conn->number,
-                                     load_worker_say_why(err));
+                                     load_conn_say_why(conn, err));
             return err;
         }
     }
@@ -114,7 +110,7 @@ static int go_on(struct load_worker *worker)
         err = load_conn_event(conn, events[i].events, worker->scratch, load_worker_check, worker);
         if (err < 0) {
             load_worker_note_problem(worker, "connection %u could not be made: %s", conn->number,
-                                     load_worker_say_why(err));
+                                     load_conn_say_why(conn, err));
             return err;
         }
         made += conn->state == LOAD_CONN_OPEN && !was_open;
@@ -146,5 +142,7 @@ int load_worker_connect(struct load_worker *worker)
             return -ETIMEDOUT;
         }
     }
+    if (worker->conn_count > 0 && worker->tls.client != NULL)
+        worker->result.suite = worker->peers[0].conn.tls->suite;
     return 0;
 }

@@ -240,6 +240,8 @@ static void add_result(struct load_result *sum, const struct load_result *part)
     sum->broken += part->broken;
     histogram_merge(&sum->latency, &part->latency);
     histogram_merge(&sum->lateness, &part->lateness);
+    if (sum->suite == NULL)
+        sum->suite = part->suite;
     if (sum->problem[0] == '\0')
         memcpy(sum->problem, part->problem, sizeof(sum->problem));
 }

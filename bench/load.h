@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "histogram.h"
+#include "tls/client_handshake.h"
 
 #define LOAD_MAX_CORES 256
 
@@ -38,6 +39,10 @@ struct load_options {
     unsigned core_count; /* 0, or as many as threads: thread i runs on cores[i] alone */
     unsigned cores[LOAD_MAX_CORES];
     pid_t relay_pid; /* 0: no figures of the relay's process */
+    bool over_tls;
+    struct tls_client_options tls_options; /* whom to believe, what to offer */
+    const char *server_name; /* that the certificate must be for; at first NULL: relay's host */
+    struct tls_client *tls;  /* made of these; NULL: plain TCP */
 };
 
 /* What the relay's process took. */
@@ -72,6 +77,7 @@ struct load_result {
     double cpu_share;          /* of one core, that this process took; about */
     unsigned cores;            /* that its threads can fill */
     struct load_relay relay;
+    const char *suite; /* of TLS, NULL: plain TCP */
     bool interrupted;
     char problem[160]; /* the first fault seen, or "" */
 };

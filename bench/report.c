@@ -60,6 +60,9 @@ static void print_setting(FILE *out, const struct load_options *options,
     char rate[40];
 
     fprintf(out, "Relay %s: ", options->relay);
+    if (options->over_tls)
+        fprintf(out, "TLS, %s%s, ", result->suite != NULL ? result->suite : "no connection",
+                options->tls_options.verification == TLS_VERIFY_NOTHING ? ", unverified" : "");
     print_peers(out, options);
     if (options->peers > 0) {
         fprintf(out, ", %u-byte packets, %u in each write, ", options->size, options->burst);

@@ -159,6 +159,9 @@ static int put_result(json_t *root, const struct load_options *options,
 
     err |= put_text(root, "version", HYPERDERP_VERSION);
     err |= put_text(root, "relay", options->relay);
+    err |= put_bool(root, "tls", options->over_tls);
+    err |= json_object_set_new(root, "cipher",
+                               result->suite != NULL ? json_string(result->suite) : json_null());
     err |= put_options(root, options);
     err |= put_real(root, "seconds", result->seconds);
     err |= put_bool(root, "interrupted", result->interrupted);

@@ -48,7 +48,7 @@ static void conn_broke(struct load_worker *worker, struct load_conn *conn, int e
 
     worker->result.broken++;
     load_worker_note_problem(worker, "connection %u broke: %s", conn->number,
-                             load_worker_say_why(err));
+                             load_conn_say_why(conn, err));
     load_conn_close(conn);
     /* Without any connection left the rest of the run would say nothing. */
     if (worker->result.broken == worker->conn_count && now_ns < sending_ends(worker))
@@ -238,16 +238,28 @@ static void end_sending(struct load_worker *worker)
     atomic_fetch_sub_explicit(&worker->load->sending, 1, memory_order_release);
 }
 
+/* Packets in what the socket has not taken. The beginning of a frame is of no use to anybody, nor
+ * is that of a record. */
+static uint64_t unsent_packets(const struct load_worker *worker, const struct load_conn *conn)
+{
+    size_t frame = frame_size(worker->load->options), burst = worker->load->options->burst;
+    size_t size = load_conn_sent_size(conn, burst * frame), bytes = conn->out_end - conn->out_start;
+    size_t sent = (size - bytes % size) % size; /* of the burst that is cut */
+
+    if (conn->tls != NULL)
+        sent = sent / (TLS_MAX_PLAINTEXT + TLS_OVERHEAD) * TLS_MAX_PLAINTEXT;
+    return (bytes + size - 1) / size * burst - sent / frame;
+}
+
 /* Takes back packets that were made but never left. */
 static void uncount_unsent(struct load_worker *worker)
 {
-    size_t size = frame_size(worker->load->options);
     const struct load_conn *conn;
     uint64_t left;
 
     for (unsigned i = 0; i < worker->sender_count; i++) {
         conn = &load_worker_sender(worker, i)->conn;
-        left = (conn->out_end - conn->out_start + size - 1) / size;
+        left = unsent_packets(worker, conn);
         worker->result.sent -= left < worker->result.sent ? left : worker->result.sent;
     }
 }

@@ -78,6 +78,7 @@ struct load_worker {
     struct load_peer *peers;
     struct schedule schedule;
     struct order order; /* with random destinations */
+    struct load_tls tls;
     struct random random;
     int epoll;
     uint8_t *scratch; /* to read into */
@@ -127,9 +128,6 @@ static inline bool load_sends(const struct load_options *options, uint32_t numbe
 
 /* Connects all of the worker's connections, some at a time. 0 or a negative errno. */
 int load_worker_connect(struct load_worker *worker);
-
-/* Why a connection is of no more use, in words. */
-const char *load_worker_say_why(int err);
 
 /* Keeps the first fault's description for the report. */
 void load_worker_note_problem(struct load_worker *worker, const char *format, ...)

@@ -64,6 +64,46 @@ static void wrong_clients(void **state)
     assert_int_equal(read_line("--burst 4096 --size 2000"), EX_USAGE);
 }
 
+#define PIN "sha256-raw:0102030405060708091011121314151617181920212223242526272829303132"
+
+static void tls(void **state)
+{
+    (void)state;
+    assert_int_equal(read_line("--json"), -1);
+    assert_false(options.over_tls);
+    assert_int_equal(read_line("--tls"), -1);
+    assert_true(options.over_tls);
+    assert_int_equal(options.tls_options.verification, TLS_VERIFY_CHAIN);
+    assert_null(options.tls_options.ca_file);
+    assert_null(options.server_name);
+    assert_int_equal(read_line("--tls --ca file.pem --server-name derp.example.com"), -1);
+    assert_int_equal(options.tls_options.verification, TLS_VERIFY_CHAIN);
+    assert_string_equal(options.tls_options.ca_file, "file.pem");
+    assert_string_equal(options.server_name, "derp.example.com");
+    assert_int_equal(read_line("--pin " PIN " --tls --cipher TLS_AES_128_GCM_SHA256"), -1);
+    assert_int_equal(options.tls_options.verification, TLS_VERIFY_PIN);
+    assert_int_equal(options.tls_options.pin[0], 0x01);
+    assert_int_equal(options.tls_options.pin[31], 0x32);
+    assert_string_equal(options.tls_options.suites, "TLS_AES_128_GCM_SHA256");
+    assert_int_equal(read_line("--tls --insecure"), -1);
+    assert_int_equal(options.tls_options.verification, TLS_VERIFY_NOTHING);
+}
+
+static void wrong_tls(void **state)
+{
+    (void)state;
+    assert_int_equal(read_line("--pin " PIN), EX_USAGE);
+    assert_int_equal(read_line("--insecure"), EX_USAGE);
+    assert_int_equal(read_line("--ca file.pem"), EX_USAGE);
+    assert_int_equal(read_line("--cipher TLS_AES_128_GCM_SHA256"), EX_USAGE);
+    assert_int_equal(read_line("--server-name derp.example.com"), EX_USAGE);
+    assert_int_equal(read_line("--tls --pin " PIN "00"), EX_USAGE);
+    assert_int_equal(read_line("--tls --pin 0102"), EX_USAGE);
+    assert_int_equal(read_line("--tls --pin " PIN " --insecure"), EX_USAGE);
+    assert_int_equal(read_line("--tls --insecure --ca file.pem"), EX_USAGE);
+    assert_int_equal(read_line("--tls --ca file.pem --pin " PIN), EX_USAGE);
+}
+
 static void cores_are(const char *text, size_t count, const unsigned *expected)
 {
     options.core_count = options.threads = 0;
@@ -100,10 +140,8 @@ static void wrong_cores(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clients),
-        cmocka_unit_test(wrong_clients),
-        cmocka_unit_test(cores),
-        cmocka_unit_test(wrong_cores),
+        cmocka_unit_test(clients),   cmocka_unit_test(wrong_clients), cmocka_unit_test(tls),
+        cmocka_unit_test(wrong_tls), cmocka_unit_test(cores),         cmocka_unit_test(wrong_cores),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

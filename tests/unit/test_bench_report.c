@@ -248,6 +248,29 @@ static void loader_without_time_is_told(void **state)
     json_decref(root);
 }
 
+static void tls_is_told(void **state)
+{
+    struct load_options over_tls = at_a_rate;
+    json_t *root = as_json(&at_a_rate);
+
+    (void)state;
+    assert_true(json_is_false(json_object_get(root, "tls")));
+    assert_true(json_is_null(json_object_get(root, "cipher")));
+    json_decref(root);
+    table_is(&at_a_rate, "TLS", false);
+    over_tls.over_tls = true;
+    result.suite = "TLS_AES_128_GCM_SHA256";
+    root = as_json(&over_tls);
+    assert_true(json_is_true(json_object_get(root, "tls")));
+    assert_string_equal(json_string_value(json_object_get(root, "cipher")),
+                        "TLS_AES_128_GCM_SHA256");
+    json_decref(root);
+    table_is(&over_tls, "TLS, TLS_AES_128_GCM_SHA256, ", true);
+    table_is(&over_tls, "unverified", false);
+    over_tls.tls_options.verification = TLS_VERIFY_NOTHING;
+    table_is(&over_tls, "TLS, TLS_AES_128_GCM_SHA256, unverified, ", true);
+}
+
 /* A loader without any time left may itself be what was measured, also where it kept its rate. */
 static void saturated_loader_is_told(void **state)
 {
@@ -288,6 +311,7 @@ int main(void)
         cmocka_unit_test_setup(unknown_relay_has_no_figures, fill),
         cmocka_unit_test_setup(idle_connections_alone, fill),
         cmocka_unit_test_setup(faults_are_told, fill),
+        cmocka_unit_test_setup(tls_is_told, fill),
         cmocka_unit_test_setup(saturated_loader_is_told, fill),
         cmocka_unit_test_setup(late_loader_is_told, fill),
         cmocka_unit_test_setup(loader_without_time_is_told, fill),
