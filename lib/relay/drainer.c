@@ -284,7 +284,8 @@ static void fail(struct drainer *drainer, struct frame_list *rest)
     struct sink *sink = drainer->sink;
 
     pthread_mutex_lock(&sink->lock);
-    bool closed = sink->closed, counted = sink->broken;
+    /* A client that has gone without waiting for our close_notify has missed nothing. */
+    bool closed = sink->closed, counted = sink->broken || (sink->tls && sink->tls->ended);
     sink->broken = true;
     if (!closed)
         shutdown(sink->fd, SHUT_RDWR); /* the conn sees the end of its stream, and closes */
