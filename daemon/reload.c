@@ -28,9 +28,10 @@ int configuration_read(struct config *config, const struct flags *flags, struct 
     *config = (struct config){0};
     int error = flags->config_file ? config_read(config, flags->config_file, problems)
                                    : config_init(config);
-    /* All problems are told at once, those of the whole too. */
-    if (error == 0 || error == -EINVAL) {
-        int applied = config->key_file ? flags_apply(flags, config) : 0;
+    /* All problems are told at once, those of the whole too; a file that could not be read leaves
+     * nothing to check. */
+    if ((error == 0 || error == -EINVAL) && config->key_file) {
+        int applied = flags_apply(flags, config);
         if (applied)
             return applied;
         error = config_check(config, flags->config_file, problems) ? -EINVAL : error;

@@ -284,8 +284,8 @@ static void fail(struct drainer *drainer, struct frame_list *rest)
     struct sink *sink = drainer->sink;
 
     pthread_mutex_lock(&sink->lock);
-    /* A client that has gone without waiting for our close_notify has missed nothing. */
-    bool closed = sink->closed, counted = sink->broken || (sink->tls && sink->tls->ended);
+    /* A client that has said close_notify need not wait for what else we had to say. */
+    bool closed = sink->closed, counted = sink->broken || (sink->tls && sink->finish);
     sink->broken = true;
     if (!closed)
         shutdown(sink->fd, SHUT_RDWR); /* the conn sees the end of its stream, and closes */

@@ -15,15 +15,30 @@
 #include "relay_embedded.h"
 #include "relay_process.h"
 
-#define MAX_CASES 64
+#define MAX_CASES 96
 #define NAME_SIZE 96
 
-static struct cell cells[] = {{HYPERDERP_ENGINE_IO_URING, 1},
-                              {HYPERDERP_ENGINE_EPOLL, 1},
-                              {HYPERDERP_ENGINE_IO_URING, 3},
-                              {HYPERDERP_ENGINE_EPOLL, 3}};
+static struct cell cells[] = {
+    {HYPERDERP_ENGINE_IO_URING, 1, false}, {HYPERDERP_ENGINE_EPOLL, 1, false},
+    {HYPERDERP_ENGINE_IO_URING, 3, false}, {HYPERDERP_ENGINE_EPOLL, 3, false},
+    {HYPERDERP_ENGINE_IO_URING, 1, true},  {HYPERDERP_ENGINE_EPOLL, 1, true},
+    {HYPERDERP_ENGINE_IO_URING, 3, true},  {HYPERDERP_ENGINE_EPOLL, 3, true}};
 
 #define CELLS (sizeof(cells) / sizeof(cells[0]))
+
+/* The cell of the running test. */
+static const struct cell *current;
+
+bool matrix_is_tls(void)
+{
+    return current && current->tls;
+}
+
+static int enter_cell(void **state)
+{
+    current = *state;
+    return 0;
+}
 
 int64_t now_us(void)
 {
@@ -72,8 +87,12 @@ static int clean_up(void **state)
 
 static bool has_cell(const struct matrix_test *test, const struct cell *cell, bool first)
 {
-    return test->cells == CELLS_ALL || (cell->workers == 1 && test->cells == CELLS_ENGINES) ||
-           (test->cells == CELLS_ONE && first);
+    enum cells wanted = (enum cells)(test->cells & ~(unsigned)CELLS_TLS);
+
+    if (cell->tls && !(test->cells & CELLS_TLS))
+        return false;
+    return wanted == CELLS_ALL || (cell->workers == 1 && wanted == CELLS_ENGINES) ||
+           (wanted == CELLS_ONE && first);
 }
 
 int matrix_run(const char *group, const struct matrix_test *tests, size_t count)
@@ -93,10 +112,12 @@ int matrix_run(const char *group, const struct matrix_test *tests, size_t count)
                 used == MAX_CASES)
                 continue;
             first = first && !runs;
-            snprintf(names[used], NAME_SIZE, "%s/%s/%u", tests[t].name,
-                     hyperderp_engine_name(cells[c].engine), cells[c].workers);
+            snprintf(names[used], NAME_SIZE, "%s/%s/%u%s", tests[t].name,
+                     hyperderp_engine_name(cells[c].engine), cells[c].workers,
+                     cells[c].tls ? "/tls" : "");
             cases[used] = (struct CMUnitTest){.name = names[used],
                                               .test_func = runs ? tests[t].run : skip_io_uring,
+                                              .setup_func = enter_cell,
                                               .teardown_func = clean_up,
                                               .initial_state = &cells[c]};
             used++;

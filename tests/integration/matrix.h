@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs each test once in every cell of the matrix of engines and workers, and knows how patient the
- * tests must be in this build. */
+/* Runs each test once in every cell of the matrix of engines, workers, and TLS or not, and knows
+ * how patient the tests must be in this build. */
 #ifndef TESTS_MATRIX_H
 #define TESTS_MATRIX_H
 
@@ -35,19 +35,25 @@
 struct cell {
     hyperderp_engine engine;
     unsigned workers;
+    bool tls; /* what the test's clients speak, see matrix_is_tls() */
 };
 
 enum cells {
     CELLS_ONE,     /* one worker, the first engine that is there */
     CELLS_ENGINES, /* each engine, one worker */
     CELLS_ALL,     /* each engine, one worker and three */
+    CELLS_TLS = 4, /* added to one of those: over TLS as well */
 };
 
 struct matrix_test {
     const char *name;
     void (*run)(void **state);
-    enum cells cells;
+    unsigned cells;
 };
+
+/* Whether the relays and clients of the running test speak TLS: process_start(), embedded_start()
+ * and client_join() see to it. */
+bool matrix_is_tls(void);
 
 /* Runs the tests as a cmocka group and returns the exit status of the program. The environment's
  * RELAY_ENGINES may name the engines to use; io_uring is skipped where the kernel does not allow

@@ -9,6 +9,16 @@
 
 static hyperderp_relay *current;
 
+/* Of the TLS listeners of all tests. */
+static hyperderp_certificate *certificate(void)
+{
+    static hyperderp_certificate *made;
+
+    if (!made)
+        assert_int_equal(hyperderp_certificate_make(&made, "127.0.0.1", 10), 0);
+    return made;
+}
+
 static void log_line(void *user, hyperderp_log_level level, const char *line)
 {
     (void)user;
@@ -33,6 +43,7 @@ void embedded_start(struct embedded *embedded, const hyperderp_relay_options *op
     current = embedded->relay;
     hyperderp_listener_options_init(&listener);
     listener.address = "127.0.0.1:0";
+    listener.certificate = matrix_is_tls() ? certificate() : NULL;
     assert_int_equal(hyperderp_relay_add_listener(embedded->relay, &listener), 0);
     assert_int_equal(hyperderp_relay_listener_address(embedded->relay, 0, embedded->address,
                                                       sizeof(embedded->address)),

@@ -41,6 +41,7 @@ struct process {
     unsigned port;
     pthread_t reader;
     bool has_reader;
+    char folder[64]; /* of its own, removed with it; "": none */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t grown;
@@ -156,6 +157,21 @@ static void fork_child(struct process *process, char *const *arguments, int core
     process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
 }
 
+static void remove_folder(const char *folder)
+{
+    static const char *const files[] = {"config.toml", "derp.key", "self-signed.crt",
+                                        "self-signed.key"};
+    char file[128];
+
+    if (!*folder)
+        return;
+    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(file, sizeof(file), "%s/%s", folder, files[i]);
+        unlink(file);
+    }
+    rmdir(folder);
+}
+
 static void remember(struct process *process)
 {
     for (unsigned i = 0; i < MAX_PROCESSES; i++) {
@@ -232,8 +248,33 @@ void process_await_ready(struct process *process)
     process_await_log(process, "public key");
 }
 
+/* The command line knows no TLS: a folder with a configuration, in which the daemon makes itself a
+ * key and a certificate. */
+static struct process *start_tls(const struct cell *cell, unsigned port, int core)
+{
+    char folder[64] = "/tmp/hyper-derp-test-XXXXXX", file[96];
+    const char *arguments[] = {"-c", file, NULL};
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof(file), "%s/config.toml", folder);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fprintf(out,
+            "workers = %u\nkey_file = \"%s/derp.key\"\n"
+            "[[listener]]\naddress = \"127.0.0.1:%u\"\n"
+            "[tls]\nhostname = \"127.0.0.1\"\n[metrics]\naddress = \"\"\n[io]\nengine = \"%s\"\n",
+            cell->workers, folder, port, hyperderp_engine_name(cell->engine));
+    assert_int_equal(fclose(out), 0);
+    struct process *process = process_spawn(DAEMON, arguments, core);
+    snprintf(process->folder, sizeof(process->folder), "%s", folder);
+    process_await_ready(process);
+    return process;
+}
+
 struct process *process_start(const struct cell *cell, unsigned port, int core)
 {
+    if (cell->tls)
+        return start_tls(cell, port, core);
     char address[32], workers[16];
     const char *arguments[] = {"--listen", address,    "--workers",
                                workers,    "--engine", hyperderp_engine_name(cell->engine),
@@ -313,6 +354,7 @@ static void free_process(struct process *process)
     }
     pthread_cond_destroy(&process->grown);
     pthread_mutex_destroy(&process->lock);
+    remove_folder(process->folder);
     free(process);
 }
 

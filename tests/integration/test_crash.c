@@ -62,7 +62,7 @@ static void test_kill(void **state)
 int main(void)
 {
     static const struct matrix_test tests[] = {
-        {"kill", test_kill, CELLS_ALL},
+        {"kill", test_kill, CELLS_ALL | CELLS_TLS},
     };
     return matrix_run("crash", tests, sizeof(tests) / sizeof(tests[0]));
 }

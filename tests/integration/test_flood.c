@@ -63,7 +63,8 @@ static void test_flood(void **state)
                                "--burst",    "8",
                                "--size",     "1400",
                                "--duration", duration,
-                               "--json",     NULL};
+                               "--json",     matrix_is_tls() ? "--tls" : NULL,
+                               "--insecure", NULL};
     struct process *load = process_spawn(BENCH, arguments, load_core);
     int status = process_wait(load, (int)seconds * 1000 + PATIENCE_MS);
     long rss_most = process_peak_kib(relay);
@@ -96,7 +97,7 @@ static void test_flood(void **state)
 int main(void)
 {
     static const struct matrix_test tests[] = {
-        {"flood", test_flood, CELLS_ENGINES},
+        {"flood", test_flood, CELLS_ENGINES | CELLS_TLS},
     };
     return matrix_run("flood", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -403,12 +403,12 @@ static void test_large(void **state)
 int main(void)
 {
     static const struct matrix_test tests[] = {
-        {"split", test_split, CELLS_ALL},
+        {"split", test_split, CELLS_ALL | CELLS_TLS},
         {"split_handshake", test_split_handshake, CELLS_ENGINES},
-        {"lengths", test_lengths, CELLS_ENGINES},
-        {"duplicates", test_duplicates, CELLS_ALL},
-        {"churn", test_churn, CELLS_ALL},
-        {"gone", test_gone, CELLS_ALL},
+        {"lengths", test_lengths, CELLS_ENGINES | CELLS_TLS},
+        {"duplicates", test_duplicates, CELLS_ALL | CELLS_TLS},
+        {"churn", test_churn, CELLS_ALL | CELLS_TLS},
+        {"gone", test_gone, CELLS_ALL | CELLS_TLS},
         {"large", test_large, CELLS_ALL},
     };
     return matrix_run("frames", tests, sizeof(tests) / sizeof(tests[0]));

@@ -374,9 +374,9 @@ int main(void)
 {
     static const struct matrix_test tests[] = {
         {"connections", test_connections, CELLS_ALL},
-        {"memory", test_memory, CELLS_ALL},
-        {"half_frames", test_half_frames, CELLS_ALL},
-        {"stalled_chunks", test_stalled_chunks, CELLS_ENGINES},
+        {"memory", test_memory, CELLS_ALL | CELLS_TLS},
+        {"half_frames", test_half_frames, CELLS_ALL | CELLS_TLS},
+        {"stalled_chunks", test_stalled_chunks, CELLS_ENGINES | CELLS_TLS},
         {"files", test_files, CELLS_ENGINES},
     };
     return matrix_run("limits", tests, sizeof(tests) / sizeof(tests[0]));

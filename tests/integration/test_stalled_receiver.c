@@ -205,11 +205,11 @@ static void test_slow_is_not_stalled(void **state)
 int main(void)
 {
     static const struct matrix_test tests[] = {
-        {"reads_again", test_reads_again, CELLS_ALL},
-        {"never_reads_again", test_never_reads_again, CELLS_ALL},
-        {"stop_while_stalled", test_stop_while_stalled, CELLS_ENGINES},
-        {"write_timeout", test_write_timeout, CELLS_ALL},
-        {"slow_is_not_stalled", test_slow_is_not_stalled, CELLS_ENGINES},
+        {"reads_again", test_reads_again, CELLS_ALL | CELLS_TLS},
+        {"never_reads_again", test_never_reads_again, CELLS_ALL | CELLS_TLS},
+        {"stop_while_stalled", test_stop_while_stalled, CELLS_ENGINES | CELLS_TLS},
+        {"write_timeout", test_write_timeout, CELLS_ALL | CELLS_TLS},
+        {"slow_is_not_stalled", test_slow_is_not_stalled, CELLS_ENGINES | CELLS_TLS},
     };
     return matrix_run("stalled_receiver", tests, sizeof(tests) / sizeof(tests[0]));
 }
