@@ -121,6 +121,17 @@ def memory(values):
     return plot.render()
 
 
+CAPTIONS = {
+    "throughput-bulk.svg": "Delivered and lost packets against offered packets, bulk",
+    "throughput-light.svg": "Delivered and lost packets against offered packets, light",
+    "throughput-tls-bulk.svg": "Delivered and lost packets against offered packets, bulk over TLS",
+    "cpu.svg": "CPU of the relay per packet",
+    "cpu-tls.svg": "CPU of the relay per packet, over TLS",
+    "latency.svg": "Latency percentiles",
+    "memory.svg": "Memory against idle connections",
+}
+
+
 def draw(trials, values):
     """The plots by file name; those without anything to show are missing."""
     plots = {

@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-from plots import draw
+from plots import CAPTIONS, draw
 from relays import RelayError
 from tables import markdown
 
@@ -48,13 +48,14 @@ def update_page(page, folder):
     """Puts the table and the plots of a comparison into docs/performance.md."""
     text = read_page(page)
     with open(os.path.join(folder, "compare.md"), encoding="utf-8") as file:
-        table = file.read().strip() + "\n"
-    text = FIGURES.sub(lambda found: found.group(1) + table + found.group(2), text)
+        figures = file.read().strip() + "\n\n"
+    drawn = [name for name in CAPTIONS if os.path.exists(os.path.join(folder, name))]
+    figures += "".join(f"![{CAPTIONS[name]}](performance/{name})\n" for name in drawn)
+    text = FIGURES.sub(lambda found: found.group(1) + figures + found.group(2), text)
     plots = os.path.join(os.path.dirname(page), "performance")
     os.makedirs(plots, exist_ok=True)
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".svg"):
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                write(plots, name, file.read())
+    for name in drawn:
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            write(plots, name, file.read())
     with open(page, "w", encoding="utf-8") as file:
         file.write(text)

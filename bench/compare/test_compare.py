@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests of what decides in the comparison: statistics, the search, the table, the plots."""
 
+import os
+import tempfile
 import unittest
 import xml.dom.minidom
 
 import compare
 import figures
 import plots
+import results
 import svg
 import tables
 
@@ -185,6 +188,29 @@ class Plots(unittest.TestCase):
             xml.dom.minidom.parseString(text)
             self.assertIn("prefers-color-scheme: dark", text)
         self.assertEqual(plots.draw([], {}), {})
+
+
+class Page(unittest.TestCase):
+    def test_figures_replace_those_before(self):
+        with tempfile.TemporaryDirectory() as folder:
+            page = os.path.join(folder, "page.md")
+            results.write(folder, "page.md", "Above\n<!-- figures: begin -->\nold\n"
+                                             "<!-- figures: end -->\nbelow\n")
+            results.write(folder, "compare.md", "| new |\n")
+            results.write(folder, "cpu-tls.svg", "<svg/>")
+            results.update_page(page, folder)
+            with open(page, encoding="utf-8") as file:
+                self.assertEqual(file.read(), "Above\n<!-- figures: begin -->\n| new |\n\n"
+                                 "![CPU of the relay per packet, over TLS](performance/cpu-tls.svg)\n"
+                                 "<!-- figures: end -->\nbelow\n")
+            with open(os.path.join(folder, "performance", "cpu-tls.svg"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), "<svg/>")
+
+    def test_every_plot_has_a_caption(self):
+        self.assertEqual(sorted(plots.CAPTIONS), ["cpu-tls.svg", "cpu.svg", "latency.svg",
+                                                  "memory.svg", "throughput-bulk.svg",
+                                                  "throughput-light.svg",
+                                                  "throughput-tls-bulk.svg"])
 
 
 if __name__ == "__main__":
