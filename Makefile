@@ -329,6 +329,7 @@ run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.s
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
 	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
+run_vm = VM_CONSOLE=$(abspath $(RESULTS))/console.log $(RUNNER) --timeout 480 run vm 'machine:tests/vm/run.sh'
 run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \
 	$(foreach f,$(FUZZ_NAMES),'fuzz_$f:tests/check/fuzz.sh $(FUZZ)/fuzz_$f $(FUZZ_SECONDS)')
 
@@ -343,7 +344,7 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-install check-packages fuzz
+.PHONY: check check-style check-unit check-integration check-interop check-install check-packages check-vm fuzz
 check: all $(INSTALLED) ## build, then run all tests
 	$(call run_suites,style unit integration interop install)
 
@@ -364,6 +365,9 @@ check-install: $(INSTALLED) $(CONFIG_PAGES) ## install under a temporary DESTDIR
 
 check-packages: ## build Debian packages, run the service of them under systemd in a virtual machine
 	$(call run_suites,packages)
+
+check-vm: $(UNIT_TESTS) $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests on a kernel with io_uring and kTLS, in a virtual machine
+	$(call run_suites,vm)
 
 fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 	$(call run_suites,fuzz)

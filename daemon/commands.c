@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* --check-config, --print-config, keygen. */
+/* --check-config, --print-config, keygen, derpmap. */
 #include "commands.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "certificate.h"
+#include "derpmap.h"
 #include "key_file.h"
 #include "problems.h"
 #include "reload.h"
@@ -51,11 +53,39 @@ static int load(struct config *config, const struct flags *flags, bool check)
     return error ? STATUS_CONFIG : STATUS_OK;
 }
 
+/* The certificate of the configuration; NULL where no listener has TLS, and with make false for one
+ * that the daemon makes itself. The exit status. */
+static int open_certificate(hyperderp_certificate **out, const struct config *config, bool make)
+{
+    struct certificate_source source = {0};
+    enum certificate_news news = CERTIFICATE_READ;
+    char fault[CERTIFICATE_FAULT] = "certificate: out of memory";
+
+    *out = NULL;
+    if (!config_has_tls(config))
+        return STATUS_OK;
+    int error = certificate_source_init(&source, &config->tls, config->key_file);
+    if (error == 0 && (make || !source.own))
+        error = certificate_open(out, &source, &news, fault);
+    if (error)
+        fprintf(stderr, "hyper-derp: %s\n", fault);
+    else if (news != CERTIFICATE_READ)
+        fprintf(stderr, "hyper-derp: made the self-signed certificate %s\n", source.chain_file);
+    certificate_source_free(&source);
+    return error == 0                             ? STATUS_OK
+           : error == -EINVAL || error == -ENOENT ? STATUS_CONFIG
+                                                  : STATUS_IO;
+}
+
 int command_check_config(const struct flags *flags)
 {
+    hyperderp_certificate *certificate = NULL;
     struct config config;
     int status = load(&config, flags, true);
 
+    if (status == STATUS_OK)
+        status = open_certificate(&certificate, &config, false);
+    hyperderp_certificate_free(certificate);
     if (status == STATUS_OK)
         printf("%s: the configuration is good\n", flags->config_file);
     config_free(&config);
@@ -126,4 +156,54 @@ int command_keygen(const struct flags *flags)
     print_public(&key);
     hyperderp_private_key_wipe(&key);
     return STATUS_OK;
+}
+
+/* What the map cannot know is said beside it. */
+static void print_notes(const struct config *config, const struct derpmap_node *node)
+{
+    if (!config_has_tls(config))
+        fputs("hyper-derp: no listener has TLS: port 443 is that of a proxy which has\n", stderr);
+    else if (node->port == 0)
+        fputs(
+            "hyper-derp: the port is not known before the start: set DERPPort, unless it is 443\n",
+            stderr);
+}
+
+static int print_map(const struct flags *flags, const struct config *config)
+{
+    hyperderp_certificate *certificate;
+    struct derpmap_node node;
+    int status = open_certificate(&certificate, config, true);
+
+    if (status != STATUS_OK)
+        return status;
+    int error = derpmap_node_init(&node, config, certificate);
+    hyperderp_certificate_free(certificate);
+    if (error == 0) {
+        print_notes(config, &node);
+        error = (flags->headscale ? derpmap_print_headscale : derpmap_print_policy)(&node, stdout);
+    }
+    if (error == -ENOMEM)
+        return out_of_memory();
+    if (error)
+        perror("hyper-derp: standard output");
+    return error ? STATUS_IO : STATUS_OK;
+}
+
+int command_derpmap(const struct flags *flags)
+{
+    struct config config;
+    int status = load(&config, flags, true);
+
+    if (status == STATUS_OK && !*config.tls.hostname) {
+        fprintf(stderr,
+                "%s: tls.hostname is not set: set it to the name or IP address by which clients "
+                "reach this relay\n",
+                flags->config_file);
+        status = STATUS_CONFIG;
+    }
+    if (status == STATUS_OK)
+        status = print_map(flags, &config);
+    config_free(&config);
+    return status;
 }

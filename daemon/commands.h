@@ -9,5 +9,6 @@
 int command_check_config(const struct flags *flags);
 int command_print_config(const struct flags *flags);
 int command_keygen(const struct flags *flags);
+int command_derpmap(const struct flags *flags);
 
 #endif

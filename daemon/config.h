@@ -35,11 +35,9 @@ struct config_listener {
     struct document_place place; /* where it stands in the file; line 0: nowhere */
 };
 
-enum config_offload { CONFIG_OFFLOAD_AUTO, CONFIG_OFFLOAD_USER, CONFIG_OFFLOAD_KERNEL };
-
 struct config_tls {
     char *cert, *key, *hostname;
-    enum config_offload offload;
+    hyperderp_offload offload;
 };
 
 struct config_metrics {
@@ -115,11 +113,14 @@ int config_read_bytes(struct config *config, const char *bytes, size_t len, cons
                       struct problems *problems);
 
 /*
- * Adds a problem for each thing that the whole configuration asks for and cannot have: keys of what
- * this build does not do yet, a TLS listener, a systemd: name that was not handed over, ... Called
- * after the command line has had its say. 0 or -EINVAL.
+ * Adds a problem for each thing that the whole configuration asks for and cannot have: a listener
+ * that stands twice, a certificate without its key, ... Called after the command line has had its
+ * say. 0 or -EINVAL.
  */
 int config_check(const struct config *config, const char *file, struct problems *problems);
+
+/* Whether a listener has TLS. */
+bool config_has_tls(const struct config *config);
 
 /* Writes the configuration as TOML that reads back to the same. 0 or -EIO. */
 int config_print(const struct config *config, FILE *out);

@@ -12,10 +12,6 @@ static void check_listener(const struct config_listener *listener, const char *f
 {
     const char *from = listener->place.line ? file : NULL;
 
-    if (listener->tls)
-        problems_add(problems, from, listener->place,
-                     "listener %s: TLS is not in this build yet: set tls = false",
-                     listener->address);
     if (strncmp(listener->address, "unix:", 5) == 0)
         problems_add(problems, from, listener->place,
                      "listener %s: unix sockets are not in this build yet", listener->address);
@@ -33,15 +29,18 @@ static bool listens_twice(const struct config *config, size_t at)
     return false;
 }
 
+bool config_has_tls(const struct config *config)
+{
+    for (size_t i = 0; i < config->listener_count; i++)
+        if (config->listeners[i].tls)
+            return true;
+    return false;
+}
+
 int config_check(const struct config *config, const char *file, struct problems *problems)
 {
     size_t before = problems->total;
 
-    if (config->listener_count == 0)
-        problems_add(
-            problems, file, NOWHERE,
-            "no listener is given, and the default, TLS on :443, is not in this build yet: "
-            "add a [[listener]] with an address and tls = false, or use --listen ADDRESS");
     for (size_t i = 0; i < config->listener_count; i++) {
         check_listener(&config->listeners[i], file, problems);
         if (listens_twice(config, i))
@@ -49,6 +48,8 @@ int config_check(const struct config *config, const char *file, struct problems 
                          config->listeners[i].place, "listener %s: given twice",
                          config->listeners[i].address);
     }
+    if (!*config->tls.cert != !*config->tls.key)
+        problems_add(problems, file, NOWHERE, "tls.cert and tls.key: give both or neither");
     if (!*config->metrics.tls_cert != !*config->metrics.tls_key)
         problems_add(problems, file, NOWHERE,
                      "metrics.tls_cert and metrics.tls_key: give both or neither");

@@ -19,6 +19,7 @@ static const char help[] =
     "       hyper-derp --dev\n"
     "       hyper-derp --listen ADDRESS [--listen ADDRESS ...]\n"
     "       hyper-derp keygen [--pub FILE]\n"
+    "       hyper-derp derpmap -c FILE [--headscale]\n"
     "\n"
     "A DERP relay: passes encrypted packets between VPN peers that cannot reach each other.\n"
     "\n"
@@ -40,6 +41,9 @@ static const char help[] =
     "\n"
     "  keygen                print a new key pair\n"
     "  keygen --pub FILE     print the public key of a key file\n"
+    "  derpmap -c FILE       print what a tailnet policy needs to know of this relay, as JSON;\n"
+    "                        with --headscale the file that its derp.paths names. A self-signed\n"
+    "                        certificate is made where there is none yet: its hash is part of it\n"
     "\n"
     "Without a configuration file there are no metrics, and the key is a new one each time.\n"
     "SIGHUP reads the file again. SIGTERM and SIGINT end the daemon: clients are told to come\n"
@@ -59,6 +63,7 @@ enum {
     OPT_CHECK_CONFIG,
     OPT_PRINT_CONFIG,
     OPT_PUB,
+    OPT_HEADSCALE,
 };
 
 static const struct option options[] = {
@@ -73,6 +78,7 @@ static const struct option options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
     {"pub", required_argument, NULL, OPT_PUB},
+    {"headscale", no_argument, NULL, OPT_HEADSCALE},
     {NULL, 0, NULL, 0},
 };
 
@@ -172,7 +178,8 @@ static int add_listen(struct flags *flags, const char *address)
 static int set_command(struct flags *flags, enum flags_command command)
 {
     if (flags->command != COMMAND_RUN && flags->command != command) {
-        fputs("hyper-derp: --check-config, --print-config and keygen: one of them at a time\n",
+        fputs("hyper-derp: --check-config, --print-config, keygen and derpmap: one of them at a "
+              "time\n",
               stderr);
         return STATUS_USAGE;
     }
@@ -204,6 +211,9 @@ static int apply(struct flags *flags, int option, const char *typed)
     case OPT_PUB:
         flags->key_file = optarg;
         return -1;
+    case OPT_HEADSCALE:
+        flags->headscale = true;
+        return -1;
     case OPT_VERSION:
         printf("hyper-derp %s\n", hyperderp_version());
         return STATUS_OK;
@@ -223,9 +233,8 @@ static int parse_command(struct flags *flags, const char *word)
     if (strcmp(word, "keygen") == 0)
         return set_command(flags, COMMAND_KEYGEN);
     if (strcmp(word, "derpmap") == 0)
-        fputs("hyper-derp: derpmap: not in this build yet: it comes with TLS\n", stderr);
-    else
-        fprintf(stderr, "hyper-derp: %s: not expected here\n", word);
+        return set_command(flags, COMMAND_DERPMAP);
+    fprintf(stderr, "hyper-derp: %s: not expected here\n", word);
     return hint();
 }
 
@@ -235,8 +244,14 @@ static int check(const struct flags *flags)
         fputs("hyper-derp: --pub: belongs to keygen\n", stderr);
         return STATUS_USAGE;
     }
-    if (flags->command == COMMAND_CHECK_CONFIG && !flags->config_file) {
-        fputs("hyper-derp: --check-config: needs a configuration, -c FILE\n", stderr);
+    if (flags->headscale && flags->command != COMMAND_DERPMAP) {
+        fputs("hyper-derp: --headscale: belongs to derpmap\n", stderr);
+        return STATUS_USAGE;
+    }
+    if ((flags->command == COMMAND_CHECK_CONFIG || flags->command == COMMAND_DERPMAP) &&
+        !flags->config_file) {
+        fprintf(stderr, "hyper-derp: %s: needs a configuration, -c FILE\n",
+                flags->command == COMMAND_DERPMAP ? "derpmap" : "--check-config");
         return STATUS_USAGE;
     }
     if (flags->command == COMMAND_RUN && !flags->config_file && !flags->dev &&
@@ -318,5 +333,7 @@ int flags_apply(const struct flags *flags, struct config *config)
         error = set_text(&config->metrics.address, DEV_METRICS);
     else if (error == 0 && !flags->config_file)
         error = set_text(&config->metrics.address, "");
+    if (error == 0 && config->listener_count == 0 && !config_add_listener(config))
+        error = -ENOMEM;
     return error;
 }

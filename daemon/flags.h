@@ -23,12 +23,14 @@ enum flags_command {
     COMMAND_CHECK_CONFIG,
     COMMAND_PRINT_CONFIG,
     COMMAND_KEYGEN,
+    COMMAND_DERPMAP,
 };
 
 struct flags {
     enum flags_command command;
     const char *config_file; /* or NULL */
     const char *key_file;    /* keygen --pub, or NULL */
+    bool headscale;          /* derpmap --headscale */
     const char *listen[FLAGS_MAX_LISTENERS];
     unsigned listen_count;
     bool dev;
@@ -42,7 +44,8 @@ struct flags {
  * everything that was to be said printed already. */
 int flags_parse(struct flags *flags, int argc, char **argv);
 
-/* Puts what the command line says over what the file says. 0 or -ENOMEM. */
+/* Puts what the command line says over what the file says, and the default listener where neither
+ * names one. 0 or -ENOMEM. */
 int flags_apply(const struct flags *flags, struct config *config);
 
 #endif

@@ -4,13 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
+
+#include "private_file.h"
 
 /* derper's JSON has some hundred bytes. */
 #define MAX_FILE 4096
@@ -94,17 +95,6 @@ static int write_key(int fd, const hyperderp_private_key *key)
     return error;
 }
 
-static int make_folder(const char *path)
-{
-    char *copy = strdup(path);
-
-    if (!copy)
-        return -ENOMEM;
-    int error = mkdir(dirname(copy), 0700) == 0 || errno == EEXIST ? 0 : -errno;
-    free(copy);
-    return error;
-}
-
 /* Written under another name and linked to its own, so that the file is there whole or not at all,
  * and never in the place of another. */
 static int make_file(const char *path, const hyperderp_private_key *key, char *fault)
@@ -127,7 +117,7 @@ static int make_file(const char *path, const hyperderp_private_key *key, char *f
 
 int key_file_make(const char *path, hyperderp_private_key *key, char *fault)
 {
-    int error = make_folder(path);
+    int error = private_folder_make(path);
 
     if (error)
         return say(fault, path, "its folder cannot be made; make it, or set key_file", error);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -10,10 +11,12 @@
 #include <hyperderp/hyperderp.h>
 
 #include "commands.h"
+#include "derpmap.h"
 #include "flags.h"
 #include "log.h"
 #include "notify.h"
 #include "reload.h"
+#include "renewal.h"
 #include "report.h"
 #include "startup.h"
 #include "status.h"
@@ -31,6 +34,7 @@ struct daemon {
     struct config config;
     struct status status;
     struct web *web; /* or NULL */
+    struct renewal renewal;
     struct watchdog watchdog;
     uint64_t watchdog_usec;
     sigset_t signals;
@@ -69,6 +73,29 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Clients know a self-signed certificate by its hash alone: tells what they must be told. The whole
+ * map is what `hyper-derp derpmap` prints. */
+static void tell_node(const struct daemon *daemon)
+{
+    const struct config *config = &daemon->config;
+    struct derpmap_node node;
+    char address[64] = "";
+    int tls = 0;
+
+    if (!daemon->renewal.certificate ||
+        !hyperderp_certificate_is_self_signed(daemon->renewal.certificate) ||
+        derpmap_node_init(&node, config, daemon->renewal.certificate) != 0)
+        return;
+    while (!config->listeners[tls].tls)
+        tls++;
+    (void)hyperderp_relay_listener_address(daemon->status.relay, tls, address, sizeof(address));
+    node.port = derpmap_port(address); /* the kernel may have chosen it */
+    char *text = *node.host ? derpmap_node_json(&node) : NULL;
+    if (text)
+        log_print(HYPERDERP_LOG_INFO, "the node for a DERPMap: %s", text);
+    free(text);
+}
+
 static void say_hello(const struct daemon *daemon)
 {
     const hyperderp_relay *relay = daemon->status.relay;
@@ -78,6 +105,7 @@ static void say_hello(const struct daemon *daemon)
     hyperderp_relay_public_key(relay, &key);
     hyperderp_key_format(&key, text);
     log_print(HYPERDERP_LOG_INFO, "hyper-derp %s, public key %s", hyperderp_version(), text);
+    tell_node(daemon);
     if (!daemon->flags.dev)
         return;
     (void)hyperderp_relay_listener_address(relay, 0, address, sizeof(address));
@@ -121,6 +149,7 @@ static void tick(struct daemon *daemon)
         notify_watchdog();
     if (daemon->web)
         web_tick(daemon->web);
+    renewal_tick(&daemon->renewal, now_ms(), &daemon->status);
     if (daemon->ticks % STATUS_INTERVAL == 0)
         tell_status(daemon, STATUS_INTERVAL);
 }
@@ -157,7 +186,7 @@ static void serve(struct daemon *daemon)
             return;
         }
         if (signal_number == SIGHUP)
-            reload(&daemon->config, &daemon->flags, &daemon->status, daemon->web);
+            reload(&daemon->config, &daemon->flags, &daemon->status, daemon->web, &daemon->renewal);
     }
 }
 
@@ -207,8 +236,12 @@ static int start_web(struct daemon *daemon)
 
 static int start(struct daemon *daemon)
 {
-    int status = startup_relay(&daemon->status.relay, &daemon->config, &daemon->flags);
+    const bool keep = daemon->flags.config_file && !daemon->flags.dev;
+    int status = renewal_start(&daemon->renewal, &daemon->config, keep, &daemon->status);
 
+    if (status == STATUS_OK)
+        status = startup_relay(&daemon->status.relay, &daemon->config, &daemon->flags,
+                               daemon->renewal.certificate);
     if (status == STATUS_OK)
         status = start_web(daemon);
     if (status != STATUS_OK)
@@ -246,6 +279,7 @@ static int run(struct daemon *daemon)
     }
     web_stop(daemon->web); /* before the relay that it shows */
     hyperderp_relay_free(daemon->status.relay);
+    renewal_free(&daemon->renewal);
     watchdog_free(&daemon->watchdog);
     if (status == STATUS_OK)
         log_print(HYPERDERP_LOG_INFO, "stopped");
@@ -277,6 +311,8 @@ int main(int argc, char **argv)
         return command_print_config(&daemon.flags);
     case COMMAND_KEYGEN:
         return command_keygen(&daemon.flags);
+    case COMMAND_DERPMAP:
+        return command_derpmap(&daemon.flags);
     case COMMAND_RUN:
         break;
     }

@@ -96,6 +96,42 @@ static void write_handshakes(FILE *out, const struct metric *metric, const struc
     labelled(out, metric, "outcome", "timed_out", figures->relay.handshakes_timed_out);
 }
 
+static void write_tls_outcomes(FILE *out, const struct metric *metric,
+                               const struct figures *figures)
+{
+    for (unsigned outcome = 0; outcome < HYPERDERP_TLS_OUTCOMES; outcome++)
+        labelled(out, metric, "outcome", hyperderp_tls_outcome_name((hyperderp_tls_outcome)outcome),
+                 figures->relay.tls_handshakes[outcome]);
+}
+
+static void write_tls_alerts(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    labelled(out, metric, "direction", "sent", figures->relay.tls_alerts_sent);
+    labelled(out, metric, "direction", "received", figures->relay.tls_alerts_received);
+}
+
+static void write_tls_records(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    labelled(out, metric, "direction", "opened", figures->relay.tls_records_opened);
+    labelled(out, metric, "direction", "sealed", figures->relay.tls_records_sealed);
+}
+
+/* Without TLS there is no sample: an alert on 0 would be false. */
+static void write_expiry(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    int64_t expires = figures->status->certificate_expires;
+
+    if (expires != 0)
+        fprintf(out, "%s %" PRId64 "\n", metric->name, expires);
+}
+
+static void write_certificate_reloads(FILE *out, const struct metric *metric,
+                                      const struct figures *figures)
+{
+    labelled(out, metric, "outcome", "ok", figures->status->certificate_reloads);
+    labelled(out, metric, "outcome", "failed", figures->status->certificate_reload_errors);
+}
+
 static void write_frames(FILE *out, const struct metric *metric, const struct figures *figures)
 {
     labelled(out, metric, "frame", "keep_alive", figures->relay.keepalives);
@@ -243,6 +279,33 @@ static const struct metric metrics[] = {
      "Frames of the relay's own that it queued.", write_frames, 0},
     {"hyper_derp_control_drops_total", "counter", "",
      "Frames of the relay's own that found their queue full.", RELAY(control_drops)},
+
+    {"hyper_derp_tls_handshakes_total", "counter", "outcome",
+     "TLS handshakes, by how they ended: not_tls is something else on the port, gave_way one of "
+     "too "
+     "many at once.",
+     write_tls_outcomes, 0},
+    {"hyper_derp_tls_alerts_total", "counter", "direction",
+     "Fatal alerts: sent to clients that broke the rules of TLS, and received from clients.",
+     write_tls_alerts, 0},
+    {"hyper_derp_tls_key_updates_total", "counter", "",
+     "Keys changed while a connection lived, either direction.", RELAY(tls_key_updates)},
+    {"hyper_derp_tls_records_total", "counter", "direction",
+     "Records that the workers decrypted and encrypted; those of the kernel are not counted.",
+     write_tls_records, 0},
+    {"hyper_derp_tls_connections", "gauge", "", "Connections whose TLS handshake is done.",
+     RELAY(tls_connections)},
+    {"hyper_derp_tls_kernel_connections", "gauge", "",
+     "Of hyper_derp_tls_connections, those that the kernel encrypts.",
+     RELAY(tls_kernel_connections)},
+    {"hyper_derp_tls_handshakes_active", "gauge", "", "TLS handshakes under way.",
+     RELAY(tls_handshakes_active)},
+    {"hyper_derp_tls_certificate_expiry_seconds", "gauge", "",
+     "When the certificate in use expires, in seconds since the epoch; no sample without TLS.",
+     write_expiry, 0},
+    {"hyper_derp_tls_certificate_reloads_total", "counter", "outcome",
+     "Certificates that came into use after the start, and changed files that held none.",
+     write_certificate_reloads, 0},
 
     {"hyper_derp_worker_connections", "gauge", "worker", "Connections that the worker owns.",
      WORKER(connections)},

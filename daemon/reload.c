@@ -33,8 +33,7 @@ int configuration_read(struct config *config, const struct flags *flags, struct 
         int applied = config->key_file ? flags_apply(flags, config) : 0;
         if (applied)
             return applied;
-        if (error == 0 || config->listener_count > 0)
-            error = config_check(config, flags->config_file, problems) ? -EINVAL : error;
+        error = config_check(config, flags->config_file, problems) ? -EINVAL : error;
     }
     return error;
 }
@@ -131,21 +130,37 @@ static void log_changes(const char *file, const struct config *before, const str
     free(left);
 }
 
-/* The values that were applied are those of the running relay from now on; the others stay. */
-static void keep_applied(struct config *config, const struct config *fresh)
+static void exchange(char **a, char **b)
 {
+    char *text = *a;
+
+    *a = *b;
+    *b = text;
+}
+
+/* The values that were applied are those of the running relay from now on; the others stay. */
+static void keep_applied(struct config *config, struct config *fresh)
+{
+    exchange(&config->tls.cert, &fresh->tls.cert);
+    exchange(&config->tls.key, &fresh->tls.key);
+    exchange(&config->tls.hostname, &fresh->tls.hostname);
     config->limits = fresh->limits;
     config->log_level = fresh->log_level;
     config->log_format = fresh->log_format;
     config->metrics.debug_endpoints = fresh->metrics.debug_endpoints;
 }
 
-static int apply(struct config *config, const struct flags *flags, const struct config *fresh,
-                 const struct status *status, struct web *web)
+static int apply(struct config *config, const struct flags *flags, struct config *fresh,
+                 struct status *status, struct web *web, struct renewal *renewal)
 {
     const hyperderp_limits limits = configuration_limits(fresh);
-    int error = hyperderp_relay_set_limits(status->relay, &limits);
+    int error = renewal_reload(renewal, fresh, config->key_file, status);
 
+    if (error)
+        return error;
+    /* The schema has the relay's own bounds: this does not fail for a configuration that was read.
+     */
+    error = hyperderp_relay_set_limits(status->relay, &limits);
     if (error) {
         log_print(HYPERDERP_LOG_ERROR, "%s: the relay does not take the limits: %s",
                   flags->config_file, strerror(-error));
@@ -162,7 +177,7 @@ static int apply(struct config *config, const struct flags *flags, const struct 
 }
 
 void reload(struct config *config, const struct flags *flags, struct status *status,
-            struct web *web)
+            struct web *web, struct renewal *renewal)
 {
     struct config fresh;
 
@@ -174,7 +189,7 @@ void reload(struct config *config, const struct flags *flags, struct status *sta
     status->config_reloads++;
     int error = configuration_load(&fresh, flags);
     if (error == 0)
-        error = apply(config, flags, &fresh, status, web);
+        error = apply(config, flags, &fresh, status, web, renewal);
     if (error == 0) {
         status->config_last_success = time(NULL);
     } else {

@@ -4,6 +4,7 @@
 #define DAEMON_RELOAD_H
 
 #include "flags.h"
+#include "renewal.h"
 #include "status.h"
 #include "web.h"
 
@@ -20,6 +21,6 @@ hyperderp_limits configuration_limits(const struct config *config);
 /* On SIGHUP: what may change while the relay runs is applied to it, and to *config; what needs a
  * restart is named and left as it was. The log says both, and what was wrong. */
 void reload(struct config *config, const struct flags *flags, struct status *status,
-            struct web *web);
+            struct web *web, struct renewal *renewal);
 
 #endif

@@ -7,6 +7,22 @@
 
 #include "log.h"
 
+static void log_tls(const hyperderp_counters *c)
+{
+    char outcomes[256];
+    int at = 0;
+
+    for (unsigned i = 0; i < HYPERDERP_TLS_OUTCOMES; i++)
+        at += snprintf(outcomes + at, sizeof(outcomes) - (size_t)at, "tls_%s=%" PRIu64 " ",
+                       hyperderp_tls_outcome_name((hyperderp_tls_outcome)i), c->tls_handshakes[i]);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: %stls_alerts_sent=%" PRIu64 " tls_alerts_received=%" PRIu64
+              " tls_key_updates=%" PRIu64 " tls_records_opened=%" PRIu64
+              " tls_records_sealed=%" PRIu64,
+              outcomes, c->tls_alerts_sent, c->tls_alerts_received, c->tls_key_updates,
+              c->tls_records_opened, c->tls_records_sealed);
+}
+
 void report_counters(const hyperderp_relay *relay)
 {
     static const char *const kinds[HYPERDERP_PACKET_KINDS] = {"data", "disco"};
@@ -41,6 +57,7 @@ void report_counters(const hyperderp_relay *relay)
               c.handshakes_failed, c.handshakes_timed_out, c.http_requests, c.protocol_errors,
               c.unknown_frames, c.pings, c.pongs, c.keepalives, c.peer_gone_frames,
               c.duplicate_connections);
+    log_tls(&c);
     log_print(HYPERDERP_LOG_INFO,
               "counters: " U(connections) U(peers_active) U(home_clients)
                   U(queued_bytes) "workers=%" PRIu64,

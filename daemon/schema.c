@@ -20,9 +20,9 @@ static const struct schema_choice levels[] = {
 };
 static const struct schema_choice formats[] = {
     {"text", LOG_FORMAT_TEXT}, {"json", LOG_FORMAT_JSON}, {NULL, 0}};
-static const struct schema_choice offloads[] = {{"auto", CONFIG_OFFLOAD_AUTO},
-                                                {"user", CONFIG_OFFLOAD_USER},
-                                                {"kernel", CONFIG_OFFLOAD_KERNEL},
+static const struct schema_choice offloads[] = {{"auto", HYPERDERP_OFFLOAD_AUTO},
+                                                {"user", HYPERDERP_OFFLOAD_USER},
+                                                {"kernel", HYPERDERP_OFFLOAD_KERNEL},
                                                 {NULL, 0}};
 static const struct schema_choice engines[] = {{"auto", HYPERDERP_ENGINE_AUTO},
                                                {"io_uring", HYPERDERP_ENGINE_IO_URING},
@@ -74,8 +74,8 @@ const struct schema_key schema_keys[] = {
          "this build yet)."},
     {"listener", "tls", SCHEMA_BOOLEAN, OF(tls), "true", "false", "\"yes\"",
      .doc =
-         "Whether clients speak TLS on it. This build has none yet: only `false` is accepted, for "
-         "trying out, or behind a proxy that does TLS."},
+         "Whether clients speak TLS 1.3 on it. `false` is for trying out, or behind a proxy that "
+         "does TLS."},
     {"listener", "proxy_protocol", SCHEMA_BOOLEAN, OF(proxy_protocol), "false", "true", "1",
      .later = "the PROXY protocol",
      .doc = "Whether each connection begins with a header of the PROXY protocol, v1 or v2, from a "
@@ -87,17 +87,22 @@ const struct schema_key schema_keys[] = {
 
     /* ---- TLS ---- */
     {"tls", "cert", SCHEMA_STRING, FIELD(tls.cert), "\"\"",
-     "\"/etc/hyper-derp/certs/fullchain.pem\"", "1", .later = "TLS",
-     .doc = "The certificate chain, PEM. Neither this nor `key`: a self-signed certificate in the "
-            "folder of `key_file`, made on the first start."},
+     "\"/etc/hyper-derp/certs/fullchain.pem\"", "1", .reload = true,
+     .doc =
+         "The certificate chain, PEM, the server's own certificate first; with `key`. Files that "
+         "change are read again by themselves. Neither of the two: a self-signed certificate, "
+         "`self-signed.crt` and `self-signed.key` in the folder of `key_file`, made on the "
+         "first start and kept; clients must be told its hash, as `hyper-derp derpmap` prints "
+         "it."},
     {"tls", "key", SCHEMA_STRING, FIELD(tls.key), "\"\"", "\"/etc/hyper-derp/certs/privkey.pem\"",
-     "1", .later = "TLS", .doc = "Its private key, PEM, without a passphrase."},
-    {"tls", "hostname", SCHEMA_STRING, FIELD(tls.hostname), "\"\"", "\"derp.example.com\"", "1",
-     .later = "TLS",
-     .doc = "The name that clients use, or an IP address for a certificate that is pinned by its "
-            "hash."},
+     "1", .reload = true, .doc = "Its private key, PEM, without a passphrase."},
+    {"tls", "hostname", SCHEMA_STRING, FIELD(tls.hostname), "\"\"", "\"derp.example.com\"",
+     "\"a b\"", .check = check_hostname, .reload = true,
+     .doc = "The name that clients use, or an IP address, without brackets. A self-signed "
+            "certificate is made for it, and made anew when this changes; without it, for what "
+            "the system calls itself, which clients seldom can use."},
     {"tls", "offload", SCHEMA_ENUM, FIELD(tls.offload), "\"auto\"", "\"user\"", "\"nic\"",
-     .choices = offloads, .later = "TLS",
+     .choices = offloads,
      .doc =
          "Who encrypts the records: `user`, this program; `kernel`, kTLS, or the daemon does not "
          "start; `auto`, what is faster here."},

@@ -78,6 +78,27 @@ const char *schema_check_address(const char *text)
     return "expected HOST:PORT, :PORT, [IPV6]:PORT, or \"\" to turn it off";
 }
 
+/* A name as DNS has it, or an address; both go into a certificate. */
+static bool is_hostname(const char *text)
+{
+    unsigned char binary[16];
+
+    if (inet_pton(AF_INET6, text, binary) == 1)
+        return true;
+    if (!is_host(text, strlen(text)) || strchr(text, '_') || strstr(text, ".."))
+        return false;
+    /* What looks like an IPv4 address must be one. */
+    if (strspn(text, "0123456789.") == strlen(text))
+        return inet_pton(AF_INET, text, binary) == 1;
+    return text[0] != '.' && text[0] != '-';
+}
+
+const char *check_hostname(const char *text)
+{
+    return !*text || is_hostname(text) ? NULL
+                                       : "expected a name, or an IP address without brackets";
+}
+
 const char *check_network(const char *text)
 {
     static const char expected[] = "expected a network such as 10.0.0.0/8 or 2001:db8::/32, or an "

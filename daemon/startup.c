@@ -62,12 +62,14 @@ static void set_options(hyperderp_relay_options *options, const struct config *c
 }
 
 static int add_listener(hyperderp_relay *relay, const struct config_listener *from,
-                        struct handed_sockets *handed)
+                        struct handed_sockets *handed, const hyperderp_listener_options *tls)
 {
     static const char systemd[] = "systemd:";
     hyperderp_listener_options options;
 
     hyperderp_listener_options_init(&options);
+    if (from->tls)
+        options = *tls;
     if (strncmp(from->address, systemd, sizeof(systemd) - 1) == 0) {
         options.fd = handed_sockets_find(handed, from->address + sizeof(systemd) - 1);
         if (options.fd < 0)
@@ -79,20 +81,27 @@ static int add_listener(hyperderp_relay *relay, const struct config_listener *fr
     return listener < 0 ? listener : 0; /* the relay has logged why */
 }
 
-static int add_listeners(hyperderp_relay *relay, const struct config *config)
+static int add_listeners(hyperderp_relay *relay, const struct config *config,
+                         hyperderp_certificate *certificate)
 {
+    hyperderp_listener_options tls;
     struct handed_sockets handed;
     int error = handed_sockets_take(&handed);
+
+    hyperderp_listener_options_init(&tls);
+    tls.certificate = certificate;
+    tls.offload = config->tls.offload;
 
     if (error)
         log_print(HYPERDERP_LOG_ERROR, "sockets of systemd: %s", strerror(-error));
     for (size_t i = 0; i < config->listener_count && error == 0; i++)
-        error = add_listener(relay, &config->listeners[i], &handed);
+        error = add_listener(relay, &config->listeners[i], &handed, &tls);
     handed_sockets_free(&handed);
     return error;
 }
 
-int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags)
+int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags,
+                  hyperderp_certificate *certificate)
 {
     hyperderp_relay_options options;
 
@@ -107,7 +116,7 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
         log_print(HYPERDERP_LOG_ERROR, "cannot make the relay: %s", strerror(-error));
         return error == -EINVAL ? STATUS_CONFIG : STATUS_SYSTEM;
     }
-    error = add_listeners(*out, config);
+    error = add_listeners(*out, config, certificate);
     if (error)
         return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_SYSTEM;
     error = hyperderp_relay_start(*out);

@@ -5,8 +5,9 @@
 
 #include "flags.h"
 
-/* Makes the relay with its key and its listeners. What went wrong has been logged. Returns
- * STATUS_OK or the exit status; *out must be freed in each case. */
-int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags);
+/* Makes the relay with its key and its listeners, those with TLS with the certificate. What went
+ * wrong has been logged. Returns STATUS_OK or the exit status; *out must be freed in each case. */
+int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags,
+                  hyperderp_certificate *certificate);
 
 #endif

@@ -23,7 +23,10 @@ struct status {
     atomic_uint stuck_workers;       /* that made no turn when asked to for too long */
     _Atomic uint64_t config_reloads; /* tried */
     _Atomic uint64_t config_reload_errors;
-    _Atomic int64_t config_last_success; /* seconds since the epoch; the start counts */
+    _Atomic int64_t config_last_success;  /* seconds since the epoch; the start counts */
+    _Atomic int64_t certificate_expires;  /* seconds since the epoch; 0: no listener has TLS */
+    _Atomic uint64_t certificate_reloads; /* that brought another one into use */
+    _Atomic uint64_t certificate_reload_errors;
 };
 
 #endif

@@ -122,6 +122,22 @@ static json_t *totals_json(const hyperderp_counters *counters)
     return object;
 }
 
+/* Null where no listener has TLS. */
+static json_t *tls_json(const struct status *status, const hyperderp_counters *counters)
+{
+    if (status->certificate_expires == 0)
+        return json_null();
+    json_t *outcomes = json_object();
+    for (unsigned i = 0; i < HYPERDERP_TLS_OUTCOMES; i++)
+        json_object_set_new(outcomes, hyperderp_tls_outcome_name((hyperderp_tls_outcome)i),
+                            number(counters->tls_handshakes[i]));
+    return json_pack("{s:I, s:o, s:o, s:o, s:o}", "certificate_expires",
+                     (json_int_t)status->certificate_expires, "certificate_reload_errors",
+                     number(status->certificate_reload_errors), "connections",
+                     number(counters->tls_connections), "kernel_connections",
+                     number(counters->tls_kernel_connections), "handshakes", outcomes);
+}
+
 json_t *status_json_page(const struct status *status, struct history *history)
 {
     hyperderp_counters counters = counters_of(status);
@@ -132,6 +148,7 @@ json_t *status_json_page(const struct status *status, struct history *history)
     if (!object)
         return NULL;
     json_object_set_new(object, "totals", totals_json(&counters));
+    json_object_set_new(object, "tls", tls_json(status, &counters));
     json_object_set_new(object, "workers", workers_array(status));
     json_object_set_new(object, "resident_bytes", number(process.resident_bytes));
     json_object_set_new(object, "open_files", number(process.open_files));

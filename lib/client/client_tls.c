@@ -43,7 +43,7 @@ int client_tls_input(struct client_tls *tls, const uint8_t *bytes, size_t len)
 
 ssize_t client_tls_take_over(struct client_tls *tls, uint8_t *out, size_t room)
 {
-    const uint8_t *rest;
+    uint8_t *rest;
     size_t len;
     int err = tls_handshake_finish(tls->handshake, &tls->tx, &tls->rx, &rest, &len);
 

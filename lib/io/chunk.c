@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#define STRIDE ((size_t)IO_CHUNK_HEADROOM + IO_CHUNK_SIZE)
+
 int io_chunk_pool_init(struct io_chunk_pool *pool, unsigned count,
                        void (*give_back)(struct io_chunk_pool *, struct io_chunk *))
 {
     pool->chunks = calloc(count, sizeof(*pool->chunks));
     if (!pool->chunks)
         return -ENOMEM;
-    pool->memory = mmap(NULL, (size_t)count * IO_CHUNK_SIZE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pool->memory =
+        mmap(NULL, count * STRIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pool->memory == MAP_FAILED) {
         free(pool->chunks);
         pool->chunks = NULL;
@@ -24,7 +26,7 @@ int io_chunk_pool_init(struct io_chunk_pool *pool, unsigned count,
     pool->give_back = give_back;
     for (unsigned i = 0; i < count; i++)
         pool->chunks[i] = (struct io_chunk){
-            .data = pool->memory + (size_t)i * IO_CHUNK_SIZE, .pool = pool, .id = (uint16_t)i};
+            .data = pool->memory + i * STRIDE + IO_CHUNK_HEADROOM, .pool = pool, .id = (uint16_t)i};
     return 0;
 }
 
@@ -32,7 +34,7 @@ void io_chunk_pool_destroy(struct io_chunk_pool *pool)
 {
     if (!pool->chunks)
         return;
-    munmap(pool->memory, (size_t)pool->count * IO_CHUNK_SIZE);
+    munmap(pool->memory, pool->count * STRIDE);
     free(pool->chunks);
     pool->chunks = NULL;
 }

@@ -11,10 +11,14 @@
 
 #define IO_CHUNK_SIZE 16384
 
+/* In front of each chunk, memory that whoever takes it may write to: for what has come before. Is
+ * touched, and so takes up memory, only as far as it is used. */
+#define IO_CHUNK_HEADROOM 20480
+
 struct io_chunk_pool;
 
 struct io_chunk {
-    uint8_t *data; /* IO_CHUNK_SIZE bytes */
+    uint8_t *data; /* IO_CHUNK_SIZE bytes, behind IO_CHUNK_HEADROOM ones */
     struct io_chunk_pool *pool;
     uint32_t refs; /* 0 while the pool (or the kernel) has it */
     uint16_t id;   /* its place in the pool */

@@ -21,6 +21,7 @@
 struct adoption {
     struct message message; /* first */
     int fd;
+    unsigned listener;
 };
 
 static bool accepts_from(const struct worker *worker, unsigned listener)
@@ -81,11 +82,12 @@ static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
 }
 
 /* Makes a connection of a socket that has been placed on this worker. */
-static void take_in(struct worker *worker, int fd)
+static void take_in(struct worker *worker, int fd, unsigned listener)
 {
     bool draining = worker->phase >= RELAY_DRAINING;
 
-    if (!draining && conn_adopt(worker, fd))
+    if (!draining &&
+        conn_adopt(worker, fd, listener_tls_server(&worker->relay->listeners[listener])))
         return;
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
     refuse(worker, fd, draining ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);
@@ -95,17 +97,17 @@ static void adopt(struct worker *worker, struct message *message)
 {
     struct adoption *adoption = (struct adoption *)message;
 
-    take_in(worker, adoption->fd);
+    take_in(worker, adoption->fd, adoption->listener);
     free(adoption);
 }
 
-static void place(struct worker *worker, int fd)
+static void place(struct worker *worker, int fd, unsigned listener)
 {
     struct worker *chosen = least_loaded(worker);
 
     if (chosen == worker) {
         atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
-        take_in(worker, fd);
+        take_in(worker, fd, listener);
         return;
     }
     struct adoption *adoption = calloc(1, sizeof(*adoption));
@@ -115,6 +117,7 @@ static void place(struct worker *worker, int fd)
     }
     adoption->message.deliver = adopt;
     adoption->fd = fd;
+    adoption->listener = listener;
     atomic_fetch_add_explicit(&chosen->load, 1, memory_order_relaxed);
     if (worker_post(chosen, &adoption->message))
         return;
@@ -123,7 +126,7 @@ static void place(struct worker *worker, int fd)
     refuse(worker, fd, HYPERDERP_REFUSED_DRAINING); /* the worker has ended */
 }
 
-static void accepted(struct worker *worker, int fd)
+static void accepted(struct worker *worker, int fd, unsigned listener)
 {
     struct hyperderp_relay *relay = worker->relay;
     unsigned before = atomic_fetch_add_explicit(&relay->connections, 1, memory_order_relaxed);
@@ -134,7 +137,7 @@ static void accepted(struct worker *worker, int fd)
     else if (before >= limits_connections(&relay->limits))
         refuse(worker, fd, HYPERDERP_REFUSED_MAX_CONNECTIONS);
     else
-        place(worker, fd);
+        place(worker, fd, listener);
 }
 
 void acceptor_event(struct worker *worker, const struct io_event *event)
@@ -144,7 +147,7 @@ void acceptor_event(struct worker *worker, const struct io_event *event)
     if (!event->more)
         worker->listening &= ~(1ull << listener);
     if (event->result >= 0) {
-        accepted(worker, event->result);
+        accepted(worker, event->result, listener);
         if (!event->more && worker->phase < RELAY_DRAINING)
             arm(worker);
     } else if (worker->phase < RELAY_DRAINING) {

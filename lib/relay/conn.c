@@ -10,6 +10,7 @@
 #include "relay/frames.h"
 #include "relay/handshake.h"
 #include "relay/listener.h"
+#include "relay/secure.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
 #include "wire/key.h"
@@ -33,9 +34,10 @@
 
 /* The states that may follow each. */
 static const unsigned allowed[] = {
+    [CONN_TLS] = BIT(CONN_HTTP) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_HTTP] = BIT(CONN_HELLO) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
-    [CONN_HELLO] = BIT(CONN_ADMISSION) | BIT(CONN_CLOSED),
-    [CONN_ADMISSION] = BIT(CONN_OPEN) | BIT(CONN_CLOSED),
+    [CONN_HELLO] = BIT(CONN_ADMISSION) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
+    [CONN_ADMISSION] = BIT(CONN_OPEN) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_OPEN] = BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_DRAINING] = BIT(CONN_CLOSED),
     [CONN_CLOSED] = 0,
@@ -49,12 +51,15 @@ static const char *const end_text[] = {
     [CONN_END_ANSWERED] = "answered",
     [CONN_END_RESOURCES] = "out of memory",
     [CONN_END_STOPPED] = "relay stopped",
+    [CONN_END_NOT_TLS] = "does not speak TLS",
+    [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
 };
 
 /* The gauge of the state that a connection is in. */
 static void count_state(const struct conn *conn, uint64_t by)
 {
     static const hyperderp_connection_state shown[] = {
+        [CONN_TLS] = HYPERDERP_CONNECTION_TLS,
         [CONN_HTTP] = HYPERDERP_CONNECTION_HTTP,
         [CONN_HELLO] = HYPERDERP_CONNECTION_HELLO,
         [CONN_ADMISSION] = HYPERDERP_CONNECTION_ADMISSION,
@@ -83,7 +88,7 @@ void conn_format_address(const struct conn *conn, char *out)
     listener_format_address((struct sockaddr *)&address, out);
 }
 
-static void log_conn(const struct conn *conn, const char *what)
+void conn_log(const struct conn *conn, const char *what)
 {
     const struct log *log = &conn->worker->relay->log;
     char address[LISTENER_ADDRESS_SIZE], key[KEY_SHORT_SIZE] = "";
@@ -98,19 +103,30 @@ static void log_conn(const struct conn *conn, const char *what)
 
 static void deadline_passed(struct timer *timer);
 
-bool conn_adopt(struct worker *worker, int fd)
+static void free_memory(struct conn *conn)
+{
+    sink_unref(conn->sink);
+    secure_free(conn);
+    free(conn);
+}
+
+bool conn_adopt(struct worker *worker, int fd, struct tls_server *server)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
-    struct sink *sink = conn ? sink_new(worker, fd) : NULL;
 
-    if (!sink || slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
-        sink_unref(sink);
-        free(conn);
+    if (!conn) {
+        tls_server_unref(server);
         return false;
     }
     conn->worker = worker;
-    conn->sink = sink;
-    conn->state = CONN_HTTP;
+    conn->state = server ? CONN_TLS : CONN_HTTP;
+    conn->sink = sink_new(worker, fd);
+    bool secured = !server || secure_begin(conn, server);
+    if (!conn->sink || !secured ||
+        slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
+        free_memory(conn);
+        return false;
+    }
     count_state(conn, 1);
     conn->gone_tokens = FORWARD_GONE_BURST;
     conn->deadline.fire = deadline_passed;
@@ -144,7 +160,7 @@ void conn_arm(struct conn *conn)
     unsigned flags = conn->drained ? IO_RECV_DRAINED : 0;
 
     if (conn->receiving || conn->starved || conn->state == CONN_ADMISSION ||
-        conn->state == CONN_CLOSED)
+        conn->state == CONN_CLOSED || secure_is_queued(conn->secure))
         return;
     if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING)
         flags |= IO_RECV_STREAM;
@@ -176,8 +192,7 @@ void conn_free(struct conn *conn)
 
     slab_remove(&worker->conns, conn->slot);
     sink_release_socket(conn->sink);
-    sink_unref(conn->sink);
-    free(conn);
+    free_memory(conn);
     counters_add(worker->counters, COUNTER_connections, (uint64_t)-1);
     atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
@@ -193,10 +208,24 @@ static void free_input(struct conn *conn)
     }
 }
 
+static void count_tls_end(const struct conn *conn, enum conn_end end)
+{
+    static const hyperderp_tls_outcome outcomes[] = {
+        [CONN_END_BY_PEER] = HYPERDERP_TLS_ABANDONED, [CONN_END_PROTOCOL] = HYPERDERP_TLS_FAILED,
+        [CONN_END_TIMEOUT] = HYPERDERP_TLS_TIMED_OUT, [CONN_END_RESOURCES] = HYPERDERP_TLS_FAILED,
+        [CONN_END_STOPPED] = HYPERDERP_TLS_ABANDONED, [CONN_END_NOT_TLS] = HYPERDERP_TLS_NOT_TLS,
+        [CONN_END_GAVE_WAY] = HYPERDERP_TLS_GAVE_WAY,
+    };
+
+    if (conn->state == CONN_TLS)
+        counter_bump(&conn->worker->counters->tls_handshakes[outcomes[end]], 1);
+}
+
 static void count_end(const struct conn *conn, enum conn_end end)
 {
     struct counters *counters = conn->worker->counters;
 
+    count_tls_end(conn, end);
     if (conn->state == CONN_OPEN) {
         counters_add(counters, COUNTER_protocol_errors, end == CONN_END_PROTOCOL);
         return;
@@ -205,6 +234,7 @@ static void count_end(const struct conn *conn, enum conn_end end)
         return;
     switch (end) {
     case CONN_END_PROTOCOL:
+    case CONN_END_NOT_TLS:
         counters_add(counters, COUNTER_handshakes_failed, 1);
         break;
     case CONN_END_TIMEOUT:
@@ -243,13 +273,14 @@ void conn_close(struct conn *conn, enum conn_end end)
 
     if (conn->state == CONN_CLOSED)
         return;
-    log_conn(conn, end_text[end]);
+    conn_log(conn, end_text[end]);
     count_end(conn, end);
     conn_set_state(conn, CONN_CLOSED);
     timer_stop(&worker->timers, &conn->deadline);
     leave(conn);
     forward_forget(conn);
     free_input(conn);
+    secure_end(conn);
     if (conn->receiving)
         conn->receiving = io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) != 0;
     sink_close(worker, conn->sink);
@@ -257,16 +288,20 @@ void conn_close(struct conn *conn, enum conn_end end)
         bury(conn);
 }
 
-void conn_finish(struct conn *conn)
+void conn_finish(struct conn *conn, enum conn_end end)
 {
     struct worker *worker = conn->worker;
 
+    if (end != CONN_END_ANSWERED)
+        conn_log(conn, end_text[end]);
+    count_end(conn, end);
     leave(conn);
     free_input(conn);
+    secure_end(conn);
     conn_set_state(conn, CONN_DRAINING);
     conn->linger_until = worker->now + LINGER_NS;
     timer_set(&worker->timers, &conn->deadline, worker->now + LINGER_STEP_NS);
-    sink_finish(conn->sink);
+    sink_finish(worker, conn->sink);
     conn_arm(conn);
 }
 
@@ -298,7 +333,7 @@ void conn_restart(struct conn *conn)
     }
     uint32_t after = (uint32_t)(worker_random(conn->worker) % RECONNECT_WITHIN_MS);
     (void)conn_send_control(conn, frame, frame_encode_restarting(frame, after, TRY_FOR_MS));
-    conn_finish(conn);
+    conn_finish(conn, CONN_END_ANSWERED);
 }
 
 bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
@@ -339,7 +374,9 @@ static void look_at_open(struct conn *conn)
     struct worker *worker = conn->worker;
     uint8_t frame[FRAME_KEEP_ALIVE_SIZE];
 
-    if (conn->partial && worker->now >= conn->rest_due) {
+    bool waits = conn->partial || secure_is_waiting(conn->secure);
+
+    if (waits && worker->now >= conn->rest_due) {
         conn_close(conn, CONN_END_TIMEOUT);
         return;
     }
@@ -350,7 +387,7 @@ static void look_at_open(struct conn *conn)
     } else {
         timer_set(&worker->timers, &conn->deadline, conn->keepalive_due);
     }
-    if (conn->partial && conn->deadline.deadline > conn->rest_due)
+    if (waits && conn->deadline.deadline > conn->rest_due)
         timer_set(&worker->timers, &conn->deadline, conn->rest_due);
 }
 
@@ -384,7 +421,7 @@ void conn_open(struct conn *conn)
     conn_set_state(conn, CONN_OPEN);
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
-    log_conn(conn, joined == 0 ? "joined" : "joined; its key is connected already");
+    conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");
     counters_add(worker->counters,
                  joined == 0 ? COUNTER_peers_active : COUNTER_duplicate_connections, 1);
 }
@@ -434,7 +471,10 @@ void conn_received(struct conn *conn, const struct io_event *event)
     } else {
         counters_add(worker->counters, COUNTER_recv_bytes, (uint64_t)event->result);
         conn->drained = event->result < IO_CHUNK_SIZE;
-        conn_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
+        if (conn->secure)
+            secure_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
+        else
+            conn_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
         conn_arm(conn);
     }
 }

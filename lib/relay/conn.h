@@ -16,10 +16,13 @@
 #include "wire/frame.h"
 
 struct peer;
+struct secure;
 struct sink;
+struct tls_server;
 struct worker;
 
 enum conn_state {
+    CONN_TLS,       /* shakes hands; deadline: handshake */
     CONN_HTTP,      /* reads the request; deadline: handshake */
     CONN_HELLO,     /* has sent ServerKey, reads ClientInfo; deadline: handshake */
     CONN_ADMISSION, /* reads nothing until admit() has answered; deadline: handshake */
@@ -36,6 +39,8 @@ enum conn_end {
     CONN_END_ANSWERED,  /* an HTTP request got its page, or a drain its last frame */
     CONN_END_RESOURCES, /* memory or file descriptors are used up */
     CONN_END_STOPPED,   /* the relay stops */
+    CONN_END_NOT_TLS,   /* what came to a TLS listener was no ClientHello */
+    CONN_END_GAVE_WAY,  /* too many TLS handshakes at once */
 };
 
 /* Destinations that a connection has at hand. */
@@ -49,7 +54,8 @@ struct destination {
 struct conn {
     /* Fixed after creation. */
     struct worker *worker;
-    struct sink *sink; /* a reference */
+    struct sink *sink;     /* a reference */
+    struct secure *secure; /* NULL: in the clear */
     uint32_t slot, generation;
 
     /* State. */
@@ -82,8 +88,9 @@ struct conn {
     int64_t gone_counted;
 };
 
-/* Takes a new socket in. False when memory is out: then the socket is still the caller's. */
-bool conn_adopt(struct worker *worker, int fd);
+/* Takes a new socket in, for TLS with a reference to a server, which passes in any case, or NULL.
+ * False when memory is out: then the socket is still the caller's. */
+bool conn_adopt(struct worker *worker, int fd, struct tls_server *server);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);
@@ -98,7 +105,7 @@ void conn_set_state(struct conn *conn, enum conn_state state);
 void conn_close(struct conn *conn, enum conn_end end);
 
 /* Stops taking input, sends what is queued, then closes. */
-void conn_finish(struct conn *conn);
+void conn_finish(struct conn *conn, enum conn_end end);
 
 /* Lets the client in: from admission to open. */
 void conn_open(struct conn *conn);
@@ -121,6 +128,9 @@ bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size);
 
 /* Frees a closed connection for good. */
 void conn_free(struct conn *conn);
+
+/* Writes a line of the log about a connection, at the level debug. */
+void conn_log(const struct conn *conn, const char *what);
 
 /* Writes the client's address as the kernel knows it. */
 void conn_format_address(const struct conn *conn, char *out);

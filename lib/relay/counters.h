@@ -101,9 +101,9 @@ static inline void counters_set(struct counters *counters, enum counter which, u
 }
 
 static inline void counters_drop(struct counters *counters, hyperderp_drop_reason reason,
-                                 hyperderp_packet_kind kind)
+                                 hyperderp_packet_kind kind, uint64_t packets)
 {
-    counter_bump(&counters->drops[reason][kind], 1);
+    counter_bump(&counters->drops[reason][kind], packets);
 }
 
 /* Adds one worker's figures to a sum. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/loop.h"
+#include "relay/seal_batch.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
 #include "wire/frame.h"
@@ -102,17 +103,17 @@ static void add_piece(struct drainer *drainer, uint8_t *bytes, size_t size, stru
     drainer->bytes += size;
 }
 
-static void add_frame(struct drainer *drainer, struct frame *frame)
+void drainer_load_frame(struct drainer *drainer, struct frame *frame)
 {
     add_piece(drainer, frame->data + frame->sent, frame->size - frame->sent, NULL, frame);
-    drainer->packets += frame->kind != FRAME_KIND_CONTROL;
+    drainer->packets += frame_packets(frame);
 }
 
 bool drainer_add_frame(struct drainer *drainer, struct frame *frame)
 {
     if (batch_full(drainer))
         return false;
-    add_frame(drainer, frame);
+    drainer_load_frame(drainer, frame);
     return true;
 }
 
@@ -151,33 +152,35 @@ static void clear_batch(struct drainer *drainer)
     drainer->pieces = 0;
     drainer->packets = 0;
     drainer->bytes = 0;
+    drainer->sealed = false;
+}
+
+void drainer_release_batch(struct drainer *drainer)
+{
+    for (unsigned i = 0; i < drainer->pieces; i++) {
+        if (drainer->piece[i].chunk)
+            io_chunk_unref(drainer->piece[i].chunk);
+        else
+            frame_free(&drainer->worker->frames, drainer->piece[i].frame);
+    }
+    clear_batch(drainer);
 }
 
 /* All of the batch is with the kernel. */
 static void batch_done(struct drainer *drainer)
 {
-    struct worker *worker = drainer->worker;
-
-    for (unsigned i = 0; i < drainer->pieces; i++) {
-        if (drainer->piece[i].chunk)
-            io_chunk_unref(drainer->piece[i].chunk);
-        else
-            frame_free(&worker->frames, drainer->piece[i].frame);
-    }
     count_delivered(drainer, drainer->packets);
-    clear_batch(drainer);
+    drainer_release_batch(drainer);
 }
 
-/* The size of the frame at bytes: whole frames of our own making, so that their header can be
- * believed. */
-static size_t frame_size_at(const uint8_t *bytes)
+size_t drainer_frame_size(const uint8_t *bytes)
 {
     struct frame_header header;
     (void)frame_header_decode(bytes, FRAME_HEADER_SIZE, &header);
     return FRAME_HEADER_SIZE + (size_t)header.length;
 }
 
-static enum frame_kind frame_kind_at(const uint8_t *bytes, size_t size)
+enum frame_kind drainer_frame_kind(const uint8_t *bytes, size_t size)
 {
     return packet_is_disco(bytes + FRAME_PACKET_OVERHEAD, size - FRAME_PACKET_OVERHEAD)
                ? FRAME_KIND_DISCO
@@ -198,14 +201,14 @@ static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
     bool intact = true;
 
     while (at < end) {
-        size_t size = frame_size_at(at);
+        size_t size = drainer_frame_size(at);
         if (sent >= size) {
             sent -= size;
             at += size;
             count_delivered(drainer, 1);
             continue;
         }
-        enum frame_kind kind = frame_kind_at(at, size);
+        enum frame_kind kind = drainer_frame_kind(at, size);
         /* Half a frame on its way is worth more than memory for others: without it, the stream
          * ends. */
         enum frame_use use = sent > 0 ? FRAME_USE_CONTROL : FRAME_USE_WAITING;
@@ -226,7 +229,9 @@ static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
     return intact;
 }
 
-static void keep_frame_rest(struct drainer *drainer, struct frame *frame, size_t sent,
+/* The same for a frame. A record that has to wait is counted from now on; where the bound forbids
+ * that, the stream cannot go on, as later records would not be understood without it. */
+static bool keep_frame_rest(struct drainer *drainer, struct frame *frame, size_t sent,
                             struct frame_list *rest)
 {
     struct worker *worker = drainer->worker;
@@ -234,10 +239,11 @@ static void keep_frame_rest(struct drainer *drainer, struct frame *frame, size_t
     frame->sent += (uint32_t)sent;
     if (frame->sent < frame->size) {
         frame_list_push(rest, frame);
-        return;
+        return frame_count(&worker->frames, frame);
     }
-    count_delivered(drainer, frame->kind != FRAME_KIND_CONTROL);
+    count_delivered(drainer, frame_packets(frame));
     frame_free(&worker->frames, frame);
+    return true;
 }
 
 /* Takes the batch apart after a short send: what is whole with the kernel is done, the rest goes
@@ -252,7 +258,7 @@ static bool keep_rest(struct drainer *drainer, size_t sent, struct frame_list *r
         if (drainer->piece[i].chunk)
             intact = keep_chunk_rest(drainer, i, of_piece, rest) && intact;
         else
-            keep_frame_rest(drainer, drainer->piece[i].frame, of_piece, rest);
+            intact = keep_frame_rest(drainer, drainer->piece[i].frame, of_piece, rest) && intact;
         sent -= of_piece;
     }
     clear_batch(drainer);
@@ -264,9 +270,7 @@ static void let_go(struct drainer *drainer, struct frame_list *left)
 {
     struct sink *sink = drainer->sink;
 
-    if (sink->partial)
-        frame_list_push(left, sink->partial);
-    sink->partial = NULL;
+    frame_list_prepend(left, &sink->pending);
     outq_purge(&sink->queue, left);
     sink->drainer = NULL;
     atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
@@ -280,7 +284,8 @@ static void fail(struct drainer *drainer, struct frame_list *rest)
     struct sink *sink = drainer->sink;
 
     pthread_mutex_lock(&sink->lock);
-    bool closed = sink->closed, counted = sink->broken;
+    /* A client that has gone without waiting for our close_notify has missed nothing. */
+    bool closed = sink->closed, counted = sink->broken || (sink->tls && sink->tls->ended);
     sink->broken = true;
     if (!closed)
         shutdown(sink->fd, SHUT_RDWR); /* the conn sees the end of its stream, and closes */
@@ -341,19 +346,64 @@ static void drainer_stalled(struct timer *timer)
     pthread_mutex_unlock(&sink->lock);
 }
 
-/* Loads the next batch, of less than DRAINER_PIECES frames: the half-sent one first, then from the
+/* Loads the next batch, of less than DRAINER_PIECES frames: what is pending first, then from the
  * queue. */
 static void load(struct drainer *drainer, struct frame_list *batch)
 {
     struct sink *sink = drainer->sink;
     struct frame *frame;
 
-    if (sink->partial)
-        add_frame(drainer, sink->partial);
-    sink->partial = NULL;
+    while ((frame = frame_list_pop(&sink->pending))) {
+        drainer->sealed = frame->sealed;
+        drainer_load_frame(drainer, frame);
+    }
     while ((frame = frame_list_pop(batch)))
-        add_frame(drainer, frame);
+        drainer_load_frame(drainer, frame);
     drainer->phase = DRAINER_LOADED;
+}
+
+/* Takes what a send has left over out of the way of the queue: records cannot go back into it, as
+ * they have their numbers. */
+static void keep_pending(struct sink *sink, struct frame_list *rest)
+{
+    if (!rest->head)
+        return;
+    if (rest->head->sealed) {
+        frame_list_prepend(&sink->pending, rest);
+    } else if (rest->head->sent > 0) {
+        struct frame *frame = frame_list_pop(rest);
+        frame_list_push(&sink->pending, frame);
+    }
+}
+
+/* What a drainer does next. */
+enum next_step {
+    NEXT_STOP,     /* the sink was closed or is broken */
+    NEXT_WAIT,     /* for room */
+    NEXT_SEND,     /* the next batch */
+    NEXT_FAREWELL, /* the alert that ends a TLS stream */
+    NEXT_IDLE,     /* nothing is left */
+};
+
+/* Needs the sink's lock. */
+static enum next_step next_step(const struct sink *sink, bool full)
+{
+    if (sink->closed || sink->broken)
+        return NEXT_STOP;
+    if (full)
+        return NEXT_WAIT;
+    if (sink->pending.head || !outq_is_empty(&sink->queue))
+        return NEXT_SEND;
+    return sink->finish && sink->tls && !sink->tls->ended ? NEXT_FAREWELL : NEXT_IDLE;
+}
+
+/* Needs the sink's lock. Nobody drains it from now on. */
+static void become_idle(struct sink *sink)
+{
+    sink->drainer = NULL;
+    atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
+    if (sink->finish)
+        shutdown(sink->fd, SHUT_WR);
 }
 
 /*
@@ -365,41 +415,44 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
     struct worker *worker = drainer->worker;
     struct sink *sink = drainer->sink;
     const struct outq_limits limits = limits_queue(&worker->relay->limits);
-    struct frame_list dropped = {0}, batch = {0};
+    struct frame_list dropped = {0}, batch = {0}, left = {0};
 
-    if (rest->head && rest->head->sent > 0)
-        sink->partial = frame_list_pop(rest);
+    keep_pending(sink, rest);
     pthread_mutex_lock(&sink->lock);
     outq_push_front(&sink->queue, &limits, rest, &dropped);
-    if (sink->closed || sink->broken) {
-        bool broken = sink->broken;
-        struct frame_list left = {0};
+    enum next_step next = next_step(sink, full);
+    bool broken = sink->broken;
+    uint8_t alert = sink->tls ? sink->tls->last_alert : 0;
+    if (next == NEXT_STOP)
         let_go(drainer, &left);
-        pthread_mutex_unlock(&sink->lock);
-        sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
-        sink_drop(worker, sink, &left, broken ? HYPERDERP_DROP_WRITE_ERROR : HYPERDERP_DROP_GONE);
-        drainer_release(drainer);
-        return false;
-    }
-    bool idle = !full && !sink->partial && outq_is_empty(&sink->queue);
-    if (idle) {
-        sink->drainer = NULL;
-        atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
-        if (sink->finish)
-            shutdown(sink->fd, SHUT_WR);
-    } else if (!full) {
-        /* One less than fits: the half-sent frame goes first. */
+    else if (next == NEXT_IDLE)
+        become_idle(sink);
+    /* One less than fits: the half-sent frame goes first. Pending records go alone. */
+    else if (next == NEXT_SEND && !(sink->tls && sink->pending.head))
         outq_pop(&sink->queue, DRAINER_PIECES - 1, DRAINER_BYTES, &batch);
-    }
     pthread_mutex_unlock(&sink->lock);
     sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
-    if (idle)
+    sink_drop(worker, sink, &left, broken ? HYPERDERP_DROP_WRITE_ERROR : HYPERDERP_DROP_GONE);
+    switch (next) {
+    case NEXT_STOP:
+    case NEXT_IDLE:
         drainer_release(drainer);
-    else if (full)
+        return false;
+    case NEXT_WAIT:
         await_room(drainer);
-    else
-        load(drainer, &batch);
-    return !idle && !full;
+        return false;
+    case NEXT_FAREWELL: {
+        struct frame *farewell = seal_alert(drainer, alert);
+        if (!farewell)
+            return go_on(drainer, rest, false); /* without it, then */
+        frame_list_push(&sink->pending, farewell);
+        break;
+    }
+    case NEXT_SEND:
+        break;
+    }
+    load(drainer, &batch);
+    return true;
 }
 
 /* Deals with the result of a send. Returns as go_on(). */
@@ -431,12 +484,38 @@ static bool settle(struct drainer *drainer, int result)
     return go_on(drainer, &rest, true);
 }
 
+/* Makes a batch ready for the socket: with TLS its records. Returns as go_on(). */
+static bool prepare(struct drainer *drainer)
+{
+    struct sink *sink = drainer->sink;
+
+    for (;;) {
+        struct frame_list rest = {0};
+        if (drainer->pieces > 0) {
+            int error = sink->tls && !drainer->sealed ? seal_batch(drainer) : 0;
+            if (error == 0)
+                return true;
+            (void)keep_rest(drainer, 0, &rest);
+            if (error != -ENOMEM) {
+                fail(drainer, &rest);
+                return false;
+            }
+            sink_drop(drainer->worker, sink, &rest, HYPERDERP_DROP_MEMORY);
+            rest = (struct frame_list){0};
+        }
+        if (!go_on(drainer, &rest, false))
+            return false;
+    }
+}
+
 static void send_batches(struct drainer *drainer)
 {
     struct worker *worker = drainer->worker;
     io_token token = io_token_make(IO_OP_SEND, drainer->slot, drainer->generation);
 
     for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
+        if (!prepare(drainer))
+            return;
         drainer->message = (struct msghdr){.msg_iov = drainer->iov, .msg_iovlen = drainer->pieces};
         int result = io_send(worker->loop, drainer->sink->fd, &drainer->message, token);
         if (result == -EBUSY)

@@ -48,6 +48,7 @@ struct drainer {
     unsigned pieces;
     unsigned packets; /* in all pieces */
     size_t bytes;     /* in all pieces */
+    bool sealed;      /* the pieces are records of TLS */
     struct msghdr message;
     struct iovec iov[DRAINER_PIECES];
     struct drainer_piece piece[DRAINER_PIECES];
@@ -59,6 +60,16 @@ struct drainer *drainer_new(struct worker *worker, struct sink *sink);
 
 /* Adds a frame of the pool, whose ownership passes. Returns false when the batch is full. */
 bool drainer_add_frame(struct drainer *drainer, struct frame *frame);
+
+/* The same however many bytes the batch has; there must be room for a piece. */
+void drainer_load_frame(struct drainer *drainer, struct frame *frame);
+
+/* Gives back what the batch holds, which then is empty. */
+void drainer_release_batch(struct drainer *drainer);
+
+/* The size and kind of a frame of our own making, whose header can be believed. */
+size_t drainer_frame_size(const uint8_t *bytes);
+enum frame_kind drainer_frame_kind(const uint8_t *bytes, size_t size);
 
 /* Adds a whole RecvPacket frame in a chunk, to which it takes a reference. False when the batch is
  * full. */

@@ -82,7 +82,8 @@ static void refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
 {
     hyperderp_key peer;
 
-    counters_drop(conn->worker->counters, HYPERDERP_DROP_UNKNOWN_PEER, (hyperderp_packet_kind)kind);
+    counters_drop(conn->worker->counters, HYPERDERP_DROP_UNKNOWN_PEER, (hyperderp_packet_kind)kind,
+                  1);
     if (kind != FRAME_KIND_DISCO || !take_gone_token(conn))
         return;
     memcpy(peer.bytes, key, sizeof(peer.bytes));

@@ -2,7 +2,6 @@
 /* Size classes, the workers' free frames, and the depot between them. */
 #include "relay/frame_pool.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,9 +14,9 @@
 #define DEPOT_BATCHES 16
 
 /* Room of each class. Tuned to what travels: disco and control; small data; an MTU of 1280 to 1500;
- * a head of HTTP; jumbo; and the largest frame of the protocol. */
+ * a head of HTTP; jumbo, and a record of TLS; and the largest frame of the protocol. */
 static const uint32_t class_room[FRAME_CLASSES] = {
-    192, 640, 1664, 8448, 16640, FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET + 64};
+    192, 640, 1664, 8448, 16704, FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET + 64};
 
 /* Free frames of a class that a worker keeps: many small ones, few large ones. */
 static const unsigned class_keep[FRAME_CLASSES] = {256, 256, 256, 64, 32, 8};
@@ -142,6 +141,8 @@ static bool reserve(struct frame_depot *depot, size_t bytes, enum frame_use use)
     size_t limit =
         atomic_load_explicit(&depot->limit, memory_order_relaxed) / 8 * (6 + (size_t)use);
 
+    if (use == FRAME_USE_PASSING)
+        return true;
     if (atomic_fetch_add_explicit(&depot->used, bytes, memory_order_relaxed) + bytes <= limit)
         return true;
     atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
@@ -169,7 +170,8 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
     } else {
         frame = malloc(bytes);
         if (!frame) {
-            atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
+            if (use != FRAME_USE_PASSING)
+                atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
             return NULL;
         }
         frame->size_class = (uint8_t)size_class;
@@ -180,14 +182,46 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
     frame->sent = 0;
     frame->kind = FRAME_KIND_CONTROL;
     frame->from_worker = from_worker;
+    frame->counted = use != FRAME_USE_PASSING;
+    frame->sealed = false;
     return frame;
+}
+
+bool frame_count(struct frame_pool *pool, struct frame *frame)
+{
+    if (!frame->counted)
+        frame->counted = reserve(pool->depot, class_bytes(frame->size_class), FRAME_USE_CONTROL);
+    return frame->counted;
+}
+
+bool frame_append(struct frame_pool *pool, struct frame **frame, const uint8_t *bytes, size_t len,
+                  enum frame_use use)
+{
+    struct frame *old = *frame;
+    size_t before = old ? old->size : 0;
+
+    if (!old || before + len > frame_room(old)) {
+        struct frame *larger = frame_alloc(pool, before + len, use, 0);
+        if (!larger)
+            return false;
+        if (old) {
+            memcpy(larger->data, old->data, before);
+            frame_free(pool, old);
+        }
+        *frame = larger;
+    }
+    memcpy((*frame)->data + before, bytes, len);
+    (*frame)->size = (uint32_t)(before + len);
+    return true;
 }
 
 void frame_free(struct frame_pool *pool, struct frame *frame)
 {
     unsigned size_class = frame->size_class;
 
-    atomic_fetch_sub_explicit(&pool->depot->used, class_bytes(size_class), memory_order_relaxed);
+    if (frame->counted)
+        atomic_fetch_sub_explicit(&pool->depot->used, class_bytes(size_class),
+                                  memory_order_relaxed);
     if (pool->free_count[size_class] >= class_keep[size_class]) {
         if (class_keep[size_class] < FRAME_BATCH) {
             free(frame);

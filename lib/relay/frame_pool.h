@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ enum frame_use {
     FRAME_USE_WAITING,  /* a packet that has to wait: six eighths */
     FRAME_USE_INCOMING, /* the head or frame that is half received: seven eighths */
     FRAME_USE_CONTROL,  /* the relay's own frames, and what is left of one half sent: all */
+    FRAME_USE_PASSING,  /* sent in the same turn: not counted, as there are few at a time */
 };
 
 #define FRAME_KINDS   3
@@ -40,6 +42,11 @@ struct frame {
     uint8_t size_class;   /* fixed */
     uint8_t kind;         /* enum frame_kind */
     uint16_t from_worker; /* whose client sent it */
+    bool counted;         /* against the bound */
+    bool sealed;          /* a TLS record; of the kind control, whatever it holds */
+    /* In a record: the packets that end in it, by kind and whether their sender is another worker's
+     * than the destination. */
+    uint16_t packets[HYPERDERP_PACKET_KINDS][2];
     uint8_t data[];
 };
 
@@ -86,6 +93,26 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
 size_t frame_room(const struct frame *frame);
 
 void frame_free(struct frame_pool *pool, struct frame *frame);
+
+/* Counts a frame of FRAME_USE_PASSING that has to stay. False when the bound is reached. */
+bool frame_count(struct frame_pool *pool, struct frame *frame);
+
+/* Appends bytes to a frame, or makes one where *frame is NULL; it becomes larger where it must, and
+ * takes up as much as it holds. False, and nothing has changed, where frame_alloc() would fail. */
+bool frame_append(struct frame_pool *pool, struct frame **frame, const uint8_t *bytes, size_t len,
+                  enum frame_use use);
+
+/* The packets that are in a frame. */
+static inline unsigned frame_packets(const struct frame *frame)
+{
+    unsigned sum = 0;
+
+    if (!frame->sealed)
+        return frame->kind != FRAME_KIND_CONTROL;
+    for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)
+        sum += frame->packets[kind][0] + (unsigned)frame->packets[kind][1];
+    return sum;
+}
 
 static inline void frame_list_push(struct frame_list *list, struct frame *frame)
 {

@@ -130,7 +130,7 @@ static void lose_partial(struct conn *conn, const struct frame_header *header, u
     if (header->type == FRAME_SEND_PACKET) {
         counters_add(worker->counters, COUNTER_packets_received, 1);
         counters_add(worker->counters, COUNTER_send_drops, 1);
-        counters_drop(worker->counters, HYPERDERP_DROP_MEMORY, HYPERDERP_PACKET_DATA);
+        counters_drop(worker->counters, HYPERDERP_DROP_MEMORY, HYPERDERP_PACKET_DATA, 1);
     }
     conn->skip = rest;
 }

@@ -52,7 +52,7 @@ static void answer(struct conn *conn, const struct http_request *request, int pa
 
     counters_add(conn->worker->counters, COUNTER_http_requests, 1);
     if (conn_send_control(conn, page, size))
-        conn_finish(conn);
+        conn_finish(conn, CONN_END_ANSWERED);
     else
         conn_close(conn, CONN_END_RESOURCES);
 }
@@ -139,11 +139,8 @@ size_t handshake_hold(struct conn *conn, const uint8_t *bytes, size_t len)
 {
     struct worker *worker = conn->worker;
 
-    /* Reading has stopped with this chunk, so that it happens once. */
-    conn->held = frame_alloc(&worker->frames, len, FRAME_USE_INCOMING, worker->index);
-    if (conn->held)
-        memcpy(conn->held->data, bytes, len);
-    else
+    /* Reading has stopped with this chunk: what it holds is all that comes. */
+    if (!frame_append(&worker->frames, &conn->held, bytes, len, FRAME_USE_INCOMING))
         conn_close(conn, CONN_END_RESOURCES);
     return len;
 }

@@ -230,7 +230,25 @@ void listener_close(struct listener *listener)
     pthread_mutex_unlock(&listener->lock);
 }
 
+struct tls_server *listener_tls_server(struct listener *listener)
+{
+    pthread_mutex_lock(&listener->lock);
+    struct tls_server *server = listener->server ? tls_server_ref(listener->server) : NULL;
+    pthread_mutex_unlock(&listener->lock);
+    return server;
+}
+
+void listener_set_tls_server(struct listener *listener, struct tls_server *server)
+{
+    pthread_mutex_lock(&listener->lock);
+    struct tls_server *before = listener->server;
+    listener->server = server;
+    pthread_mutex_unlock(&listener->lock);
+    tls_server_unref(before);
+}
+
 void listener_destroy(struct listener *listener)
 {
+    tls_server_unref(listener->server);
     pthread_mutex_destroy(&listener->lock);
 }

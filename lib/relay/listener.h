@@ -10,17 +10,20 @@
 #include <hyperderp/relay.h>
 
 #include "relay/log.h"
+#include "tls/handshake.h"
 
 #define LISTENER_ADDRESS_SIZE 64 /* "[" IPv6 "%" interface "]:" port */
 
 struct listener {
     /* Fixed once it is open. */
     char address[LISTENER_ADDRESS_SIZE];
+    tls_choose_fn *choose; /* by the name that a client asks for; or NULL */
 
     /* -1 once it is closed. Read by the worker that accepts from it, and closed by that while it
      * runs, under the lock; others look at it under the lock. */
     int fd;
-    pthread_mutex_t lock; /* a leaf */
+    struct tls_server *server; /* for TLS: a reference; guarded by lock */
+    pthread_mutex_t lock;      /* a leaf */
 };
 
 /* Opens a listener, or takes over the caller's socket. 0 or -errno, as the public function says;
@@ -29,6 +32,12 @@ struct listener {
 int listener_open(struct listener *listener, const hyperderp_listener_options *options,
                   unsigned socket_buffer, const struct log *log);
 void listener_close(struct listener *listener);
+/* A reference to the server of its TLS for a connection to come, or NULL. Any thread. */
+struct tls_server *listener_tls_server(struct listener *listener);
+
+/* Changes it; the reference passes. Any thread. */
+void listener_set_tls_server(struct listener *listener, struct tls_server *server);
+
 /* Frees what a closed listener holds. */
 void listener_destroy(struct listener *listener);
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "relay/counters.h"
+#include "relay/listener_tls.h"
 #include "relay/options.h"
 #include "relay/worker.h"
 
@@ -142,6 +143,7 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     set_options(relay, &options);
     route_init(&relay->routes, options.peer_changed, options.user);
     frame_depot_init(&relay->frames, options.memory_bytes);
+    vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->phase, RELAY_NEW);
     pthread_mutex_init(&relay->life, NULL);
@@ -187,12 +189,20 @@ int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listene
     if (relay->listener_count == RELAY_MAX_LISTENERS)
         return -ENOSPC;
     struct listener *listener = &relay->listeners[relay->listener_count];
-    int error = listener_open(listener, &options, relay->socket_buffer, &relay->log);
+    struct tls_server *server;
+    int error = listener_tls_make(&server, relay, &options);
     if (error)
         return error;
+    error = listener_open(listener, &options, relay->socket_buffer, &relay->log);
+    if (error) {
+        tls_server_unref(server);
+        return error;
+    }
+    listener->choose = options.choose_certificate;
+    listener_set_tls_server(listener, server);
     listener_set_user_timeout(listener, user_timeout_ms(relay));
-    log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, plain TCP)",
-             listener->address);
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, %s)", listener->address,
+             options.certificate ? "TLS 1.3" : "plain TCP");
     return (int)relay->listener_count++;
 }
 
@@ -221,6 +231,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     free(relay->pin_cores);
     route_destroy(&relay->routes);
     frame_depot_destroy(&relay->frames);
+    vault_destroy(&relay->vault);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     pthread_mutex_destroy(&relay->life);

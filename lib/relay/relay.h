@@ -15,6 +15,7 @@
 #include "relay/listener.h"
 #include "relay/log.h"
 #include "relay/route.h"
+#include "tls/vault.h"
 
 #define RELAY_MAX_LISTENERS 64
 #define RELAY_MAX_WORKERS   128
@@ -54,6 +55,7 @@ struct hyperderp_relay {
     /* Shared, with locks of their own. */
     struct route_table routes;
     struct frame_depot frames;
+    struct vault vault; /* the keys of TLS connections */
 
     /* Relaxed: a bound; it orders nothing. */
     atomic_uint connections;

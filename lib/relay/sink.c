@@ -32,39 +32,51 @@ void sink_unref(struct sink *sink)
     if (!sink || atomic_fetch_sub_explicit(&sink->refs, 1, memory_order_acq_rel) > 1)
         return;
     pthread_mutex_destroy(&sink->lock);
+    if (sink->tls)
+        vault_give(sink->tls->vault, sink->tls);
     free(sink->app_name);
     free(sink);
+}
+
+/* Counts packets of one kind that will not be sent. */
+static void count_drops(struct worker *worker, struct sink *sink, hyperderp_packet_kind kind,
+                        bool crosses, hyperderp_drop_reason reason, unsigned packets)
+{
+    if (packets == 0)
+        return;
+    atomic_fetch_add_explicit(&sink->drops, packets, memory_order_relaxed);
+    counters_drop(worker->counters, reason, kind, packets);
+    counters_add(worker->counters, crosses ? COUNTER_xfer_drops : COUNTER_send_drops, packets);
 }
 
 void sink_count_drop(struct worker *worker, struct sink *sink, uint16_t from_worker,
                      enum frame_kind kind, hyperderp_drop_reason reason)
 {
-    if (kind == FRAME_KIND_CONTROL) {
-        if (reason == HYPERDERP_DROP_QUEUE_FULL || reason == HYPERDERP_DROP_MEMORY)
-            counters_add(worker->counters, COUNTER_control_drops, 1);
-        return;
-    }
-    atomic_fetch_add_explicit(&sink->drops, 1, memory_order_relaxed);
-    counters_drop(worker->counters, reason, (hyperderp_packet_kind)kind);
-    counters_add(worker->counters,
-                 from_worker == sink->worker ? COUNTER_send_drops : COUNTER_xfer_drops, 1);
+    if (kind != FRAME_KIND_CONTROL)
+        count_drops(worker, sink, (hyperderp_packet_kind)kind, from_worker != sink->worker, reason,
+                    1);
+    else if (reason == HYPERDERP_DROP_QUEUE_FULL || reason == HYPERDERP_DROP_MEMORY)
+        counters_add(worker->counters, COUNTER_control_drops, 1);
+}
+
+static void drop_one(struct worker *worker, struct sink *sink, struct frame *frame,
+                     hyperderp_drop_reason reason)
+{
+    if (!frame->sealed)
+        sink_count_drop(worker, sink, frame->from_worker, frame->kind, reason);
+    for (unsigned kind = 0; frame->sealed && kind < HYPERDERP_PACKET_KINDS; kind++)
+        for (unsigned crosses = 0; crosses < 2; crosses++)
+            count_drops(worker, sink, (hyperderp_packet_kind)kind, crosses, reason,
+                        frame->packets[kind][crosses]);
+    frame_free(&worker->frames, frame);
 }
 
 void sink_drop(struct worker *worker, struct sink *sink, struct frame_list *frames,
                hyperderp_drop_reason reason)
 {
     struct frame *frame;
-    while ((frame = frame_list_pop(frames))) {
-        sink_count_drop(worker, sink, frame->from_worker, frame->kind, reason);
-        frame_free(&worker->frames, frame);
-    }
-}
-
-static void drop_one(struct worker *worker, struct sink *sink, struct frame *frame,
-                     hyperderp_drop_reason reason)
-{
-    sink_count_drop(worker, sink, frame->from_worker, frame->kind, reason);
-    frame_free(&worker->frames, frame);
+    while ((frame = frame_list_pop(frames)))
+        drop_one(worker, sink, frame, reason);
 }
 
 /* The drainer, when it is the calling worker's and still collects; otherwise NULL. */
@@ -156,12 +168,51 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
     (void)sink_push(worker, sink, frame);
 }
 
-void sink_finish(struct sink *sink)
+_Static_assert(sizeof(struct sink_tls) <= VAULT_OBJECT, "keys are in the vault");
+
+bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx)
+{
+    struct vault *vault = &worker->relay->vault;
+    struct sink_tls *tls = vault_take(vault);
+
+    if (!tls)
+        return false;
+    tls->vault = vault;
+    tls->tx = *tx;
+    tls->last_alert = TLS_ALERT_CLOSE_NOTIFY;
+    atomic_init(&tls->update_asked, false);
+    pthread_mutex_lock(&sink->lock);
+    bool idle = atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0;
+    if (idle)
+        sink->tls = tls;
+    pthread_mutex_unlock(&sink->lock);
+    if (idle)
+        return true;
+    vault_give(vault, tls);
+    return false;
+}
+
+void sink_ask_update(struct sink *sink)
+{
+    atomic_store_explicit(&sink->tls->update_asked, true, memory_order_relaxed);
+}
+
+void sink_set_alert(struct sink *sink, uint8_t alert)
+{
+    pthread_mutex_lock(&sink->lock);
+    sink->tls->last_alert = alert;
+    pthread_mutex_unlock(&sink->lock);
+}
+
+void sink_finish(struct worker *worker, struct sink *sink)
 {
     pthread_mutex_lock(&sink->lock);
     sink->finish = true;
-    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0 && !sink->broken)
-        shutdown(sink->fd, SHUT_WR);
+    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0 && !sink->broken) {
+        /* A drainer with nothing to send goes on to the alert at once. */
+        if (!sink->tls || !become_drainer(worker, sink))
+            shutdown(sink->fd, SHUT_WR);
+    }
     pthread_mutex_unlock(&sink->lock);
 }
 
@@ -179,11 +230,29 @@ bool sink_is_acknowledged(struct sink *sink)
     return idle && sink_unacknowledged(sink) == 0;
 }
 
+/* Needs the sink's lock. Says close_notify on the way out (RFC 8446 section 6.1), if nobody drains
+ * and the socket has room. */
+static void say_goodbye(struct worker *worker, struct sink *sink)
+{
+    uint8_t record[TLS_OVERHEAD + 2];
+
+    /* While somebody drains, the rest is not ours to look at. */
+    if (!sink->tls || sink->broken ||
+        atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0 || sink->tls->ended)
+        return;
+    sink->tls->ended = true;
+    ssize_t size = tls_seal_alert(worker_ciphers(worker), &sink->tls->tx,
+                                  (enum tls_alert)sink->tls->last_alert, record);
+    if (size > 0)
+        (void)send(sink->fd, record, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void sink_close(struct worker *worker, struct sink *sink)
 {
     struct frame_list dropped = {0};
 
     pthread_mutex_lock(&sink->lock);
+    say_goodbye(worker, sink);
     sink->closed = true;
     bool broken = sink->broken;
     outq_purge(&sink->queue, &dropped);

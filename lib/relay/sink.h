@@ -18,9 +18,25 @@
 #include "io/chunk.h"
 #include "relay/frame_pool.h"
 #include "relay/outq.h"
+#include "tls/record.h"
+#include "tls/vault.h"
 
 struct drainer;
 struct worker;
+
+/* TLS of the sending half. */
+struct sink_tls {
+    /* Owned by the draining worker. */
+    struct tls_tx tx;
+    bool ended; /* the alert is sealed: nothing may come behind it */
+
+    /* The client has asked for a new key of ours. Set by the conn's worker, taken by the drainer;
+     * relaxed: it orders nothing. */
+    atomic_bool update_asked;
+
+    uint8_t last_alert;  /* guarded by the sink's lock: enum tls_alert, to be sent last */
+    struct vault *vault; /* that it is from */
+};
 
 struct sink {
     /* Fixed after creation. */
@@ -29,8 +45,9 @@ struct sink {
     uint64_t serial; /* unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
-    int64_t joined; /* CLOCK_MONOTONIC in ns */
-    char *app_name; /* or NULL */
+    int64_t joined;       /* CLOCK_MONOTONIC in ns */
+    char *app_name;       /* or NULL */
+    struct sink_tls *tls; /* NULL: in the clear, or not yet */
 
     /* Figures for the list of peers: relaxed, they order nothing. The first three are written by
      * the conn's worker, delivered by the draining one, drops by any. */
@@ -49,8 +66,9 @@ struct sink {
 
     /* Owned by the draining worker. */
     struct drainer *drainer;
-    struct frame
-        *partial; /* of which the kernel has taken the beginning: must go on before all else */
+    /* What must go out before all else: the frame of which the kernel has taken the beginning, and
+     * records that are sealed. */
+    struct frame_list pending;
 
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;
@@ -85,8 +103,22 @@ bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame);
 void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *chunk,
                      uint8_t *frame, size_t size, enum frame_kind kind);
 
-/* Shuts down the sending side when all that is queued has been sent. The conn's worker only. */
-void sink_finish(struct sink *sink);
+/* Seals all that is pushed from now on. False when there is no memory, or a drainer still has
+ * something in the clear, which cannot be unless a client knows what it has not been sent. The
+ * conn's worker only, once, before the client joins. */
+bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx);
+
+/* The client wants us to change our key: before the next record (RFC 8446 section 4.6.3). The
+ * conn's worker only. */
+void sink_ask_update(struct sink *sink);
+
+/* What the last record says instead of close_notify. The conn's worker only, before
+ * sink_finish(). */
+void sink_set_alert(struct sink *sink, uint8_t alert);
+
+/* Shuts down the sending side when all that is queued has been sent, and with TLS an alert behind
+ * it. The conn's worker only. */
+void sink_finish(struct worker *worker, struct sink *sink);
 
 /* Bytes that the kernel has taken and the other side's TCP has not acknowledged. The socket must be
  * open: for its drainer, and the conn's worker. */
@@ -96,8 +128,8 @@ int sink_unacknowledged(const struct sink *sink);
  * conn's worker only. */
 bool sink_is_acknowledged(struct sink *sink);
 
-/* Shuts the socket down and drops what waits; from now on the sink takes nothing. The conn's worker
- * only. */
+/* Shuts the socket down and drops what waits; from now on the sink takes nothing. With TLS it says
+ * so where that is possible at once. The conn's worker only. */
 void sink_close(struct worker *worker, struct sink *sink);
 
 /*

@@ -15,10 +15,13 @@
 /* Receive chunks of a worker: 2 MiB, touched only as far as traffic needs it. */
 #define CHUNKS 128
 
+/* How long cipher contexts may keep keys that nobody uses. */
+#define CIPHER_PAUSE_NS 1000000000
+
 /* Events handled before what they caused is flushed. */
 #define EVENTS_PER_TURN 128
 
-static int64_t clock_now(void)
+int64_t worker_clock(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -34,6 +37,29 @@ uint64_t worker_random(struct worker *worker)
     x ^= x >> 27;
     worker->random = x;
     return x * 0x2545f4914f6cdd1d;
+}
+
+static uint64_t cipher_uses(const struct worker *worker)
+{
+    return counters_get(worker->counters, COUNTER_tls_records_opened) +
+           counters_get(worker->counters, COUNTER_tls_records_sealed);
+}
+
+void worker_watch_ciphers(struct worker *worker)
+{
+    worker->cipher_uses = cipher_uses(worker);
+    timer_set(&worker->timers, &worker->cipher_pause, worker->now + CIPHER_PAUSE_NS);
+}
+
+static void cipher_pause_over(struct timer *timer)
+{
+    struct worker *worker =
+        (struct worker *)((char *)timer - offsetof(struct worker, cipher_pause));
+
+    if (cipher_uses(worker) != worker->cipher_uses)
+        worker_watch_ciphers(worker);
+    else
+        tls_ciphers_wipe(&worker->ciphers);
 }
 
 int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned index)
@@ -57,6 +83,7 @@ int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned inde
     frame_pool_init(&worker->frames, &relay->frames, worker->counters);
     slab_init(&worker->conns);
     slab_init(&worker->drainers);
+    worker->cipher_pause.fire = cipher_pause_over;
     worker->place = index;
     worker->phase = RELAY_RUNNING;
     randombytes_buf(&worker->random, sizeof(worker->random));
@@ -69,6 +96,7 @@ void worker_free(struct worker *worker)
 {
     if (!worker)
         return;
+    tls_ciphers_wipe(&worker->ciphers);
     drainers_destroy(worker);
     slab_destroy(&worker->conns);
     slab_destroy(&worker->drainers);
@@ -203,12 +231,12 @@ static int64_t time_to_wait(const struct worker *worker)
     /* All chunks are with drainers only for a moment: nobody must sleep while somebody starves. */
     if (worker->starved_head)
         return TIMER_TICK_NS;
-    return timers_wait(&worker->timers, worker->now);
+    return tls_queue_wait_time(worker, timers_wait(&worker->timers, worker->now));
 }
 
 int worker_attach(struct worker *worker)
 {
-    worker->now = clock_now();
+    worker->now = worker_clock();
     timers_init(&worker->timers, worker->now);
     clockid_t clock;
     if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
@@ -250,7 +278,7 @@ void worker_run(struct worker *worker)
             engine_failed(worker, count);
             count = 0;
         }
-        worker->now = clock_now();
+        worker->now = worker_clock();
         counters_add(worker->counters, COUNTER_loop_turns, 1);
         counters_add(worker->counters, COUNTER_loop_events, (uint64_t)count);
         counters_set(worker->counters, COUNTER_free_chunks, io_free_chunks(worker->loop));
@@ -258,6 +286,7 @@ void worker_run(struct worker *worker)
         handle(worker, events, count);
         deliver_messages(worker);
         follow_phase(worker);
+        tls_queue_run(worker);
         drainers_flush(worker);
         feed_starved(worker);
         free_dead(worker);

@@ -17,6 +17,8 @@
 #include "relay/mailbox.h"
 #include "relay/relay.h"
 #include "relay/slab.h"
+#include "relay/tls_queue.h"
+#include "tls/record.h"
 
 struct conn;
 struct drainer;
@@ -51,6 +53,11 @@ struct worker {
     struct conn *starved_head, *starved_tail; /* wait for a receive chunk */
     struct conn *dead;                        /* freed at the end of the turn */
 
+    struct tls_queue tls_queue;
+    struct tls_ciphers ciphers; /* see worker_ciphers() */
+    struct timer cipher_pause;  /* runs while ciphers hold keys */
+    uint64_t cipher_uses;       /* when it was set */
+
     struct slab drainers;
     unsigned drainer_count;
     struct drainer *flush_head, *flush_tail; /* to be sent at the end of the turn */
@@ -75,11 +82,26 @@ void worker_run(struct worker *worker);
 /* Gives a message to a worker; false as mailbox_post(). Any thread. */
 bool worker_post(struct worker *worker, struct message *message);
 
+/* Sees to it that cipher contexts do not keep keys while there is no traffic. */
+void worker_watch_ciphers(struct worker *worker);
+
 /* How a worker is named in a sink: never 0. */
 static inline unsigned worker_identity(const struct worker *worker)
 {
     return worker->index + 1u;
 }
+
+/* The worker's cipher contexts. They are wiped when nothing was sealed or opened for a second or
+ * two. */
+static inline struct tls_ciphers *worker_ciphers(struct worker *worker)
+{
+    if (!timer_is_set(&worker->cipher_pause))
+        worker_watch_ciphers(worker);
+    return &worker->ciphers;
+}
+
+/* CLOCK_MONOTONIC in ns, of this moment. */
+int64_t worker_clock(void);
 
 /* A number that need not be secret. */
 uint64_t worker_random(struct worker *worker);

@@ -171,7 +171,8 @@ int hyperderp_certificate_load(hyperderp_certificate **out, const char *chain_fi
     if (error == 0) {
         error = hyperderp_certificate_read(out, chain, strlen(chain), key, strlen(key), what);
         if (error == -EINVAL)
-            snprintf(fault, HYPERDERP_FAULT_SIZE, "%s, %s: %s", chain_file, key_file, what);
+            snprintf(fault, HYPERDERP_FAULT_SIZE, "%.60s, %.60s: %.120s", chain_file, key_file,
+                     what);
     }
     hyperderp_pem_free(chain);
     hyperderp_pem_free(key);

@@ -18,4 +18,9 @@ int half_update(struct tls_half *half) __attribute__((warn_unused_result));
 int half_begin(struct tls_half *half, struct tls_ciphers *ciphers, bool seal,
                EVP_CIPHER_CTX **context) __attribute__((warn_unused_result));
 
+/* What stands in an alert, and in a KeyUpdate. */
+#define TLS_ALERT_SIZE 2
+void half_write_alert(enum tls_alert alert, uint8_t out[TLS_ALERT_SIZE]);
+void half_write_key_update(bool request, uint8_t out[TLS_KEY_UPDATE_SIZE]);
+
 #endif

@@ -254,6 +254,11 @@ enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uin
     return handshake_step(handshake);
 }
 
+bool tls_handshake_is_answered(const struct tls_handshake *handshake)
+{
+    return handshake->secrets.has_server;
+}
+
 size_t tls_handshake_output(struct tls_handshake *handshake, const uint8_t **bytes)
 {
     char *data;
@@ -277,7 +282,7 @@ const char *tls_handshake_suite(const struct tls_handshake *handshake)
 }
 
 int tls_handshake_finish(struct tls_handshake *handshake, struct tls_tx *tx, struct tls_rx *rx,
-                         const uint8_t **rest, size_t *rest_len)
+                         uint8_t **rest, size_t *rest_len)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(handshake->ssl);
     const struct tls_suite *suite =
@@ -291,9 +296,14 @@ int tls_handshake_finish(struct tls_handshake *handshake, struct tls_tx *tx, str
         return -EIO;
     rx->skips_tickets = !is_server;
     long len = BIO_get_mem_data(handshake->in, &data);
-    *rest = (const uint8_t *)data;
+    *rest = (uint8_t *)data;
     *rest_len = len > 0 ? (size_t)len : 0;
     return 0;
+}
+
+size_t tls_hello_size(const uint8_t *header)
+{
+    return TLS_HEADER_SIZE + ((size_t)header[3] << 8 | header[4]);
 }
 
 bool tls_looks_like_client_hello(const uint8_t *bytes, size_t len)

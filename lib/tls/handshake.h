@@ -49,6 +49,10 @@ void tls_handshake_free(struct tls_handshake *handshake); /* NULL is allowed */
 enum tls_progress tls_handshake_input(struct tls_handshake *handshake, const uint8_t *bytes,
                                       size_t len) __attribute__((warn_unused_result));
 
+/* Tells whether the ClientHello has been answered: what comes before that may be the expensive
+ * step, what comes behind it is a cheap one. */
+bool tls_handshake_is_answered(const struct tls_handshake *handshake);
+
 /* What is to be sent to the other side, after each step and also at the end: *bytes is valid until
  * the next call, which takes it as sent. Returns its length, 0 when there is nothing. */
 size_t tls_handshake_output(struct tls_handshake *handshake, const uint8_t **bytes);
@@ -60,12 +64,16 @@ const char *tls_handshake_fault(const struct tls_handshake *handshake);
 const char *tls_handshake_suite(const struct tls_handshake *handshake);
 
 /* After TLS_PROGRESS_DONE: the two halves of the record layer, and the bytes that came behind the
- * handshake, which begin with a record: valid until the handshake is freed. 0; -EIO. */
+ * handshake, which begin with a record: the caller's to work on until the handshake is freed. 0;
+ * -EIO. */
 int tls_handshake_finish(struct tls_handshake *handshake, struct tls_tx *tx, struct tls_rx *rx,
-                         const uint8_t **rest, size_t *rest_len);
+                         uint8_t **rest, size_t *rest_len);
 
 /* Tells whether the first bytes of a connection, at least one, can be a ClientHello: whatever else
  * speaks to a TLS port is sorted out before any memory is spent. */
 bool tls_looks_like_client_hello(const uint8_t *bytes, size_t len);
+
+/* The size of the record that begins with these TLS_HEADER_SIZE bytes, in the clear. */
+size_t tls_hello_size(const uint8_t *header);
 
 #endif

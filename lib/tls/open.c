@@ -166,21 +166,14 @@ static enum tls_event take_handshake(struct tls_rx *rx, const uint8_t *content, 
     return request ? TLS_EVENT_UPDATE_REQUEST : TLS_EVENT_KEY_UPDATE;
 }
 
-/* Sorts out what was decrypted: content, its type, zeros (section 5.4). */
-static enum tls_event take(struct tls_rx *rx, uint8_t *body, size_t inner, size_t *len)
+enum tls_event tls_take(struct tls_rx *rx, uint8_t type, const uint8_t *content, size_t len)
 {
-    while (inner > 0 && body[inner - 1] == 0)
-        inner--;
-    if (inner == 0)
-        return fault(rx, TLS_ALERT_UNEXPECTED_MESSAGE);
-    uint8_t type = body[inner - 1];
-    size_t content = inner - 1;
-
+    if (rx->closed)
+        return TLS_EVENT_FAULT;
     if (type != TLS_CONTENT_HANDSHAKE && (rx->message_len > 0 || rx->ticket_left > 0))
         return fault(rx, TLS_ALERT_UNEXPECTED_MESSAGE); /* inside a message, section 5.1 */
-    if (type == TLS_CONTENT_DATA && content > 0) {
+    if (type == TLS_CONTENT_DATA && len > 0) {
         rx->idle_records = 0;
-        *len = content;
         return TLS_EVENT_DATA;
     }
     if (++rx->idle_records > TLS_MAX_IDLE_RECORDS)
@@ -189,12 +182,27 @@ static enum tls_event take(struct tls_rx *rx, uint8_t *body, size_t inner, size_
     case TLS_CONTENT_DATA:
         return TLS_EVENT_DATA;
     case TLS_CONTENT_ALERT:
-        return take_alert(rx, body, content);
+        return take_alert(rx, content, len);
     case TLS_CONTENT_HANDSHAKE:
-        return take_handshake(rx, body, content);
+        return take_handshake(rx, content, len);
     default:
         return fault(rx, TLS_ALERT_UNEXPECTED_MESSAGE);
     }
+}
+
+/* Sorts out what was decrypted: content, its type, zeros (section 5.4). */
+static enum tls_event take_inner(struct tls_rx *rx, const uint8_t *body, size_t inner, size_t *len)
+{
+    while (inner > 0 && body[inner - 1] == 0)
+        inner--;
+    if (inner == 0)
+        return fault(rx, TLS_ALERT_UNEXPECTED_MESSAGE);
+    uint8_t type = body[inner - 1];
+    enum tls_event event = tls_take(rx, type, body, inner - 1);
+
+    if (type == TLS_CONTENT_DATA && event == TLS_EVENT_DATA)
+        *len = inner - 1;
+    return event;
 }
 
 enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t *record,
@@ -216,5 +224,5 @@ enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t 
         return fault(rx, error == -EBADMSG ? TLS_ALERT_BAD_RECORD_MAC : TLS_ALERT_INTERNAL_ERROR);
     if (inner > TLS_MAX_PLAINTEXT + 1)
         return fault(rx, TLS_ALERT_RECORD_OVERFLOW);
-    return take(rx, *content, inner, len);
+    return take_inner(rx, *content, inner, len);
 }

@@ -144,4 +144,9 @@ enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t 
                         size_t size, uint8_t **content, size_t *len)
     __attribute__((warn_unused_result));
 
+/* Judges a record that somebody else has opened, the kernel (ktls.h), as tls_open() does those that
+ * it opens. A key that follows is then in the half. */
+enum tls_event tls_take(struct tls_rx *rx, uint8_t type, const uint8_t *content, size_t len)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -72,24 +72,40 @@ ssize_t tls_seal(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_conten
     return (ssize_t)(sizeof(header) + body);
 }
 
-ssize_t tls_seal_alert(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_alert alert,
-                       uint8_t *out)
+void half_write_alert(enum tls_alert alert, uint8_t out[TLS_ALERT_SIZE])
 {
     /* The level means nothing in TLS 1.3; by convention the two that end nothing are warnings. */
     bool warning = alert == TLS_ALERT_CLOSE_NOTIFY || alert == TLS_ALERT_USER_CANCELED;
-    uint8_t bytes[2] = {warning ? 1 : 2, (uint8_t)alert};
+
+    out[0] = warning ? 1 : 2;
+    out[1] = (uint8_t)alert;
+}
+
+ssize_t tls_seal_alert(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_alert alert,
+                       uint8_t *out)
+{
+    uint8_t bytes[TLS_ALERT_SIZE];
     const struct iovec piece = {.iov_base = bytes, .iov_len = sizeof(bytes)};
 
+    half_write_alert(alert, bytes);
     return tls_seal(ciphers, tx, TLS_CONTENT_ALERT, &piece, 1, out);
+}
+
+void half_write_key_update(bool request, uint8_t out[TLS_KEY_UPDATE_SIZE])
+{
+    const uint8_t message[TLS_KEY_UPDATE_SIZE] = {KEY_UPDATE, 0, 0, 1, request ? 1 : 0};
+
+    memcpy(out, message, sizeof(message));
 }
 
 ssize_t tls_seal_key_update(struct tls_ciphers *ciphers, struct tls_tx *tx, bool request,
                             uint8_t *out)
 {
-    uint8_t message[TLS_KEY_UPDATE_SIZE] = {KEY_UPDATE, 0, 0, 1, request ? 1 : 0};
+    uint8_t message[TLS_KEY_UPDATE_SIZE];
     const struct iovec piece = {.iov_base = message, .iov_len = sizeof(message)};
-    ssize_t size = tls_seal(ciphers, tx, TLS_CONTENT_HANDSHAKE, &piece, 1, out);
 
+    half_write_key_update(request, message);
+    ssize_t size = tls_seal(ciphers, tx, TLS_CONTENT_HANDSHAKE, &piece, 1, out);
     if (size < 0)
         return size;
     int error = half_update(&tx->half);

@@ -11,7 +11,7 @@
 /* RFC 8446 section 5.5 allows 2^24.5 full-sized records under one AES-GCM key: we stop at 2^24. No
  * limit but the sequence number's is known for ChaCha20-Poly1305; 2^48 keeps far from that. */
 static const struct tls_suite suites[TLS_SUITES] = {
-    {.id = 0x1301,
+    {.id = TLS_AES_128_GCM,
      .index = 0,
      .name = "TLS_AES_128_GCM_SHA256",
      .key_size = 16,
@@ -19,7 +19,7 @@ static const struct tls_suite suites[TLS_SUITES] = {
      .record_limit = UINT64_C(1) << 24,
      .cipher = EVP_aes_128_gcm,
      .hash = EVP_sha256},
-    {.id = 0x1302,
+    {.id = TLS_AES_256_GCM,
      .index = 1,
      .name = "TLS_AES_256_GCM_SHA384",
      .key_size = 32,
@@ -27,7 +27,7 @@ static const struct tls_suite suites[TLS_SUITES] = {
      .record_limit = UINT64_C(1) << 24,
      .cipher = EVP_aes_256_gcm,
      .hash = EVP_sha384},
-    {.id = 0x1303,
+    {.id = TLS_CHACHA20_POLY1305,
      .index = 2,
      .name = "TLS_CHACHA20_POLY1305_SHA256",
      .key_size = 32,

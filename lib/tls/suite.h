@@ -17,8 +17,15 @@
 #define TLS_TAG_SIZE   16
 #define TLS_SUITES     3
 
+/* Their numbers in the handshake (RFC 8446 section B.4). */
+enum tls_suite_id {
+    TLS_AES_128_GCM = 0x1301,
+    TLS_AES_256_GCM = 0x1302,
+    TLS_CHACHA20_POLY1305 = 0x1303,
+};
+
 struct tls_suite {
-    uint16_t id;   /* as in the handshake */
+    uint16_t id;   /* enum tls_suite_id */
     uint8_t index; /* below TLS_SUITES */
     const char *name;
     uint8_t key_size;

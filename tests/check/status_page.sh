@@ -27,6 +27,10 @@ key_file = "$work/derp.key"
 [[listener]]
 address = "127.0.0.1:0"
 tls = false
+[[listener]]
+address = "127.0.0.1:0"
+[tls]
+hostname = "127.0.0.1"
 [metrics]
 address = "127.0.0.1:0"
 END
@@ -37,13 +41,20 @@ for _ in $(seq 200); do
     [ -z "$page" ] || break
     sleep 0.05
 done
-relay=$(sed -n 's/.*listening on \([^ ]*\) .*/\1/p' "$work/log")
+relay=$(sed -n 's/.*listening on \([^ ]*\) (DERP, plain TCP)/\1/p' "$work/log")
+over_tls=$(sed -n 's/.*listening on \([^ ]*\) (DERP, TLS 1.3)/\1/p' "$work/log")
 [ -n "$page" ] || { cat "$work/log"; exit 1; }
 
 browse() {
     timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
         --hide-scrollbars --user-data-dir="$work/browser" --virtual-time-budget=3000 "$@" 2>"$work/browser.log"
 }
+
+# Not TLS on the port of TLS: counted, and closed.
+exec 3<>"/dev/tcp/${over_tls%:*}/${over_tls##*:}"
+printf 'GET / HTTP/1.1\r\n\r\n' >&3
+cat <&3 >/dev/null
+exec 3>&-
 
 # Known traffic: 1,000 packets exactly, and 25 peers that stay.
 "$HYPER_DERP_BENCH" --relay "$relay" --pairs 1 --rate 1000 --duration 1 --warmup 0 >"$work/bench.log" 2>&1 ||
@@ -87,6 +98,8 @@ joined=$(sed -n 's/^hyper_derp_handshakes_total{outcome="ok"} \([0-9]*\).*/\1/p'
 exec 3>&-
 expect joined "$(tr -d '\n' <"$work/dom" | sed 's/.*clients joined<\/td><td>\([0-9]*\).*/\1/')" "$joined"
 expect drops "$(tr -d '\n' <"$work/dom" | sed 's/.*queue full<\/td><td>\([0-9]*\)<\/td><td>\([0-9]*\).*/\1 \2/')" "0 0"
+expect certificate "$(figure expiry)" "days until the certificate expires, 20"
+expect not_tls "$(tr -d '\n' <"$work/dom" | sed 's/.*not TLS<\/td><td>\([0-9]*\).*/\1/')" "1"
 plots=$(grep -o '<polyline' "$work/dom" | wc -l)
 expect plots "$plots lines" "8 lines"
 errors=$(grep -ciE 'uncaught|violates the following content security policy' "$work/browser.log" || true)

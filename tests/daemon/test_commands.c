@@ -85,7 +85,8 @@ static void all_problems_are_printed(void **state)
     char said[1024];
 
     run_on(&run,
-           "wrokers = 2\n[[listener]]\naddress = \":1\"\n[metrics]\ntls_key = \"/k\"\n"
+           "wrokers = 2\n[[listener]]\naddress = \":1\"\n[tls]\ncert = \"/c\"\n[metrics]\ntls_key "
+           "= \"/k\"\n"
            "[limits]\nqueue_frames = -1\n",
            (struct flags){0}, command_check_config);
     assert_int_equal(run.status, STATUS_CONFIG);
@@ -93,9 +94,9 @@ static void all_problems_are_printed(void **state)
     const char *f = run.file;
     snprintf(said, sizeof(said),
              "%s:1:1: unknown key wrokers: did you mean workers?\n"
-             "%s:7:16: limits.queue_frames: expected an integer from 1 to 1048576, or 0, found "
+             "%s:9:16: limits.queue_frames: expected an integer from 1 to 1048576, or 0, found "
              "-1\n"
-             "%s:2:3: listener :1: TLS is not in this build yet: set tls = false\n"
+             "%s: tls.cert and tls.key: give both or neither\n"
              "%s: metrics.tls_cert and metrics.tls_key: give both or neither\n",
              f, f, f, f);
     assert_string_equal(run.errors, said);

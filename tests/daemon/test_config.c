@@ -236,6 +236,8 @@ static const char full_toml[] = "workers = 3\n"
                                 "log_format = \"json\"\n"
                                 "[[listener]]\naddress = \":1\"\ntls = false\n"
                                 "[[listener]]\naddress = \"[::1]:2\"\ntls = false\n"
+                                "[tls]\ncert = \"/c\"\nkey = \"/k\"\nhostname = \"::1\"\n"
+                                "offload = \"user\"\n"
                                 "[metrics]\naddress = \"\"\ndebug_endpoints = true\n"
                                 "[limits]\nqueue_bytes = \"2MiB\"\nmemory = 1000000\n"
                                 "keepalive = \"1500ms\"\ndrain_timeout = \"2m\"\n"
@@ -248,6 +250,7 @@ static const char full_yaml[] = "workers: 3\n"
                                 "listener:\n"
                                 "  - address: ':1'\n    tls: false\n"
                                 "  - {address: '[::1]:2', tls: false}\n"
+                                "tls: {cert: /c, key: /k, hostname: '::1', offload: user}\n"
                                 "metrics:\n  address: ''\n  debug_endpoints: true\n"
                                 "limits:\n  queue_bytes: 2MiB\n  memory: 1000000\n"
                                 "  keepalive: 1500ms\n  drain_timeout: 2m\n"
@@ -358,11 +361,8 @@ static void the_whole_is_checked(void **state)
     static const struct {
         const char *text, *problem;
     } cases[] = {
-        {"",
-         "x.toml: no listener is given, and the default, TLS on :443, is not in this build yet: "
-         "add a [[listener]] with an address and tls = false, or use --listen ADDRESS"},
-        {"[[listener]]\naddress = \":1\"\n",
-         "x.toml:1:3: listener :1: TLS is not in this build yet: set tls = false"},
+        {"[tls]\ncert = \"/c\"\n", "x.toml: tls.cert and tls.key: give both or neither"},
+        {"[tls]\nkey = \"/k\"\n", "x.toml: tls.cert and tls.key: give both or neither"},
         {"[[listener]]\naddress = \"unix:/run/x\"\ntls = false\n",
          "x.toml:1:3: listener unix:/run/x: unix sockets are not in this build yet"},
         {"[[listener]]\naddress = \":1\"\ntls = false\n[[listener]]\naddress = \":1\"\ntls = "
@@ -386,6 +386,36 @@ static void the_whole_is_checked(void **state)
               "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n");
     assert_int_equal(config_check(&outcome.config, "x.toml", &outcome.problems), 0);
     let_go(&outcome);
+}
+
+static void hostnames_are_names_or_addresses(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "derp.example.com", "derp1", "203.0.113.5", "2001:db8::5", "xn--nxasmq6b.example", ""};
+    static const char *const bad[] = {
+        "a b",        "[2001:db8::5]", "203.0.113", "1.2.3.4.5",     "a..b",          ".a",
+        "derp_1.net", "https://a",     "a:443",     "*.example.com", "203.0.113.5/24"};
+    struct outcome outcome;
+    char text[128];
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(text, sizeof(text), "[tls]\nhostname = \"%s\"\n", good[i]);
+        read_text(&outcome, "x.toml", text);
+        if (outcome.error)
+            fail_with(&outcome, text);
+        assert_string_equal(outcome.config.tls.hostname, good[i]);
+        let_go(&outcome);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char said[256];
+        snprintf(text, sizeof(text), "[tls]\nhostname = \"%s\"\n", bad[i]);
+        snprintf(said, sizeof(said),
+                 "x.toml:2:12: tls.hostname: expected a name, or an IP address without brackets, "
+                 "found \"%s\"",
+                 bad[i]);
+        expect_only("x.toml", text, said);
+    }
 }
 
 static void names_and_files_decide_what_is_read(void **state)
@@ -415,6 +445,7 @@ int main(void)
         cmocka_unit_test(all_problems_are_told_with_their_places),
         cmocka_unit_test(yaml_faults_have_places_too),
         cmocka_unit_test(the_whole_is_checked),
+        cmocka_unit_test(hostnames_are_names_or_addresses),
         cmocka_unit_test(names_and_files_decide_what_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,9 @@ static void each_mistake_is_told(void **state)
         {"--check-config", "--check-config: needs a configuration, -c FILE"},
         {"--check-config --print-config -c x.toml", "one of them at a time"},
         {"--dev --pub x", "--pub: belongs to keygen"},
-        {"derpmap -c x.toml", "derpmap: not in this build yet"},
+        {"derpmap", "derpmap: needs a configuration, -c FILE"},
+        {"derpmap keygen", "one of them at a time"},
+        {"--dev --headscale", "--headscale: belongs to derpmap"},
         {"serve", "serve: not expected here"},
     };
     struct flags flags;
@@ -86,6 +88,10 @@ static void commands_are_told_apart(void **state)
     assert_int_equal(flags.command, COMMAND_KEYGEN);
     assert_int_equal(parse(&flags, "keygen --pub -", said, sizeof(said)), -1);
     assert_string_equal(flags.key_file, "-");
+    assert_int_equal(parse(&flags, "derpmap -c x.toml --headscale", said, sizeof(said)), -1);
+    assert_int_equal(flags.command, COMMAND_DERPMAP);
+    assert_string_equal(flags.config_file, "x.toml");
+    assert_true(flags.headscale);
     assert_string_equal(said, "");
 }
 
@@ -125,6 +131,28 @@ static void flags_win_over_the_file(void **state)
     problems_free(&problems);
 }
 
+/* Neither file nor command line says where to listen. */
+static void the_default_is_tls_on_443(void **state)
+{
+    (void)state;
+    struct config config;
+    struct flags flags;
+    char said[512];
+
+    assert_int_equal(config_init(&config), 0);
+    assert_int_equal(parse(&flags, "-c x.toml", said, sizeof(said)), -1);
+    assert_int_equal(flags_apply(&flags, &config), 0);
+    assert_int_equal(config.listener_count, 1);
+    assert_string_equal(config.listeners[0].address, ":443");
+    assert_true(config.listeners[0].tls);
+    assert_true(config_has_tls(&config));
+    assert_int_equal(parse(&flags, "-c x.toml --listen :7", said, sizeof(said)), -1);
+    assert_int_equal(flags_apply(&flags, &config), 0);
+    assert_int_equal(config.listener_count, 1);
+    assert_false(config_has_tls(&config));
+    config_free(&config);
+}
+
 static void without_a_file_nothing_else_is_opened(void **state)
 {
     (void)state;
@@ -160,6 +188,7 @@ int main(void)
         cmocka_unit_test(each_mistake_is_told),
         cmocka_unit_test(commands_are_told_apart),
         cmocka_unit_test(flags_win_over_the_file),
+        cmocka_unit_test(the_default_is_tls_on_443),
         cmocka_unit_test(without_a_file_nothing_else_is_opened),
         cmocka_unit_test(near_names_are_near),
     };

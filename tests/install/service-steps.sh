@@ -32,21 +32,26 @@ counter() { fetch /metrics | sed -n "s/^$1 //p"; }
 check install dpkg -i ./*.deb
 check user_is_made id hyper-derp
 check not_started_by_itself bash -c '! ls -l /proc/[0-9]*/exe 2>/dev/null | grep "bin/hyper-derp\$"'
-check shipped_file_is_refused_without_a_listener bash -c \
-    'hyper-derp -c /etc/hyper-derp/config.toml --check-config; [ $? = 78 ]'
+check shipped_file_is_good hyper-derp -c /etc/hyper-derp/config.toml --check-config
+sed -i 's/^#hostname = ""/hostname = "203.0.113.5"/' /etc/hyper-derp/config.toml
 cat >>/etc/hyper-derp/config.toml <<'END'
 [[listener]]
 address = "127.0.0.1:443"
 tls = false
+[[listener]]
+address = "127.0.0.1:8443"
 END
 check configuration_is_good hyper-derp -c /etc/hyper-derp/config.toml --check-config
+
+[ "$mode" = systemd ] || install -d -m 700 -o hyper-derp /etc/hyper-derp/certs
+# By root, before the first start: the daemon must be able to read what that makes.
+check derpmap bash -c 'hyper-derp derpmap -c /etc/hyper-derp/config.toml | grep "\"CertName\": \"sha256-raw:"'
 
 if [ "$mode" = systemd ]; then
     ip link set lo up 2>/dev/null
     check start systemctl start hyper-derp
     check is_active_after_ready systemctl is-active hyper-derp
 else
-    install -d -m 700 -o hyper-derp /etc/hyper-derp/certs
     setpriv --reuid hyper-derp --regid hyper-derp --clear-groups --inh-caps +net_bind_service \
         --ambient-caps +net_bind_service --no-new-privs \
         hyper-derp -c /etc/hyper-derp/config.toml 2>/root/log &
@@ -55,6 +60,8 @@ fi
 check metrics await fetch /metrics
 check health bash -c "$(declare -f fetch); fetch /health | grep '\"status\":\"ok\"'"
 check key_is_private bash -c '[ "$(stat -c %a:%U /etc/hyper-derp/certs/derp.key)" = 600:hyper-derp ]'
+check certificate_is_private bash -c '[ "$(stat -c %a:%U /etc/hyper-derp/certs/self-signed.key)" = 600:hyper-derp ]'
+check certificate_is_in_use bash -c "$(declare -f fetch counter); [ \"\$(counter hyper_derp_tls_certificate_expiry_seconds)\" -gt 2000000000 ]"
 check packets_are_relayed hyper-derp-bench --relay 127.0.0.1:443 --pairs 2 --rate 200 --duration 3
 echo "delivered: $(counter hyper_derp_packets_delivered_total), engine: $(fetch /metrics | grep -o 'engine="[^"]*"'), kernel $(uname -r)"
 check they_are_counted bash -c "$(declare -f fetch counter); [ \"\$(counter hyper_derp_packets_delivered_total)\" -gt 500 ]"

@@ -14,164 +14,71 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "relay_process.h"
+#include "service.h"
 #include "traffic.h"
 
 #define SYSTEM 71
 #define CONFIG 78
-
-/* A folder of its own for each test, with the configuration in it. */
-static char folder[64], file[96], key[96];
-
-static void make_folder(void)
-{
-    snprintf(folder, sizeof(folder), "/tmp/hyper-derp-service.XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(file, sizeof(file), "%s/config.toml", folder);
-    snprintf(key, sizeof(key), "%s/certs/derp.key", folder);
-}
-
-static void remove_folder(void)
-{
-    char command[128];
-
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    assert_int_equal(system(command), 0);
-}
-
-/* Writes a configuration that listens, and more behind it. */
-static void write_config(const struct cell *cell, const char *limits)
-{
-    FILE *out = fopen(file, "w");
-
-    assert_non_null(out);
-    fprintf(out,
-            "workers = %u\nkey_file = \"%s\"\n"
-            "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
-            "[metrics]\naddress = \"127.0.0.1:0\"\n"
-            "[io]\nengine = \"%s\"\n"
-            "[limits]\n%s\n",
-            cell->workers, key, hyperderp_engine_name(cell->engine), limits);
-    fclose(out);
-}
-
-static void assert_contains(const char *text, const char *part)
-{
-    if (!strstr(text, part))
-        fail_msg("\"%s\" is not in:\n%s", part, text);
-}
-
-static struct process *start(void)
-{
-    struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", file, NULL}, -1);
-
-    process_await_ready(daemon);
-    process_await_log(daemon, "public key");
-    return daemon;
-}
-
-static struct process *expect_refusal(int status)
-{
-    struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", file, NULL}, -1);
-
-    assert_int_equal(process_wait(daemon, PATIENCE_MS), status);
-    return daemon;
-}
-
-/* What the metrics say of a sample, by its whole name. */
-static double metric(struct process *daemon, const char *name)
-{
-    static char answer[1 << 17];
-    char request[128], address[64] = "", line[128];
-    const char *at = strstr(process_log(daemon), "metrics on http://");
-    size_t len = 0;
-
-    assert_non_null(at);
-    sscanf(at, "metrics on http://%63[^/]", address);
-    int fd = tcp_connect(address);
-    int n = snprintf(request, sizeof(request),
-                     "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    assert_int_equal(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
-    for (ssize_t got = 1; got > 0; len += (size_t)got) {
-        struct pollfd item = {.fd = fd, .events = POLLIN};
-        assert_int_equal(poll(&item, 1, PATIENCE_MS), 1);
-        got = recv(fd, answer + len, sizeof(answer) - 1 - len, 0);
-        assert_true(got >= 0);
-    }
-    answer[len] = '\0';
-    close(fd);
-    snprintf(line, sizeof(line), "\n%s ", name);
-    at = strstr(answer, line);
-    if (!at)
-        fail_msg("no metric %s", name);
-    return strtod(at + strlen(line), NULL);
-}
 
 static void test_key_is_made_once(void **state)
 {
     char first[128], second[128];
     struct stat info;
 
-    make_folder();
-    write_config(*state, "");
-    struct process *daemon = start();
+    service_make_folder();
+    service_write_config(*state, "");
+    struct process *daemon = service_start();
     assert_contains(process_log(daemon), "made the key file");
-    assert_int_equal(stat(key, &info), 0);
+    assert_int_equal(stat(service_key, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     sscanf(strstr(process_log(daemon), "nodekey:"), "%127s", first);
     process_stop(daemon);
     process_free(daemon);
 
-    daemon = start();
+    daemon = service_start();
     assert_null(strstr(process_log(daemon), "made the key file"));
     sscanf(strstr(process_log(daemon), "nodekey:"), "%127s", second);
     assert_string_equal(first, second);
     process_stop(daemon);
     process_free(daemon);
 
-    const char *arguments[] = {"keygen", "--pub", key, NULL};
+    const char *arguments[] = {"keygen", "--pub", service_key, NULL};
     struct process *keygen = process_spawn(DAEMON, arguments, -1);
     assert_int_equal(process_wait(keygen, PATIENCE_MS), 0);
     assert_contains(process_output(keygen), first);
     process_free(keygen);
-    remove_folder();
+    service_remove_folder();
 }
 
 static void test_all_mistakes_are_told(void **state)
 {
     char line[256];
 
-    make_folder();
-    write_config(*state, "keepalive = 1\nqueue_framse = 2\nclient_rate = 4096");
-    struct process *daemon = expect_refusal(CONFIG);
+    service_make_folder();
+    service_write_config(*state, "keepalive = 1\nqueue_framse = 2\nclient_rate = 4096");
+    struct process *daemon = service_refuses(CONFIG);
     const char *log = process_log(daemon);
-    snprintf(line, sizeof(line), "%s:11:13: limits.keepalive: expected a duration", file);
+    snprintf(line, sizeof(line), "%s:11:13: limits.keepalive: expected a duration", service_file);
     assert_contains(log, line);
     snprintf(line, sizeof(line),
-             "%s:12:1: unknown key queue_framse in limits: did you mean queue_frames?", file);
+             "%s:12:1: unknown key queue_framse in limits: did you mean queue_frames?",
+             service_file);
     assert_contains(log, line);
     snprintf(line, sizeof(line), "%s:13:1: limits.client_rate: a limit on clients' rates is not in",
-             file);
+             service_file);
     assert_contains(log, line);
-    process_free(daemon);
-
-    FILE *out = fopen(file, "w");
-    fprintf(out, "[[listener]]\naddress = \":443\"\n");
-    fclose(out);
-    daemon = expect_refusal(CONFIG);
-    assert_contains(process_log(daemon), "TLS is not in this build yet");
     process_free(daemon);
 
     /* The key's folder is a file. */
-    write_config(*state, "");
+    service_write_config(*state, "");
     char place[96];
-    snprintf(place, sizeof(place), "%s/certs", folder);
-    out = fopen(place, "w");
+    snprintf(place, sizeof(place), "%s/certs", service_folder);
+    FILE *out = fopen(place, "w");
     fclose(out);
-    daemon = expect_refusal(74);
+    daemon = service_refuses(74);
     assert_contains(process_log(daemon), "key file");
     process_free(daemon);
-    remove_folder();
+    service_remove_folder();
 }
 
 static void test_metrics_address_in_use(void **state)
@@ -181,58 +88,58 @@ static void test_metrics_address_in_use(void **state)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     (void)state;
-    make_folder();
+    service_make_folder();
     assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
     assert_int_equal(listen(fd, 1), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-    FILE *out = fopen(file, "w");
+    FILE *out = fopen(service_file, "w");
     fprintf(out,
             "key_file = \"%s\"\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
             "[metrics]\naddress = \"127.0.0.1:%u\"\n",
-            key, ntohs(at.sin_port));
+            service_key, ntohs(at.sin_port));
     fclose(out);
-    struct process *daemon = expect_refusal(SYSTEM);
+    struct process *daemon = service_refuses(SYSTEM);
     assert_contains(process_log(daemon), "another program listens there");
     process_free(daemon);
     close(fd);
-    remove_folder();
+    service_remove_folder();
 }
 
 /* A reload changes what can be changed, and a broken file nothing; packets pass all the while. */
 static void test_reload(void **state)
 {
-    make_folder();
-    write_config(*state, "max_connections = 100");
-    struct process *daemon = start();
+    service_make_folder();
+    service_write_config(*state, "max_connections = 100");
+    struct process *daemon = service_start();
     struct pair *pair = pair_start(process_address(daemon), 500, 400);
 
-    write_config(*state, "max_connections = 3\nkeepalive = \"2s\"\n[stun]\naddress = \"\"");
+    service_write_config(*state, "max_connections = 3\nkeepalive = \"2s\"\n[stun]\naddress = \"\"");
     kill(process_pid(daemon), SIGHUP);
     process_await_log(daemon,
                       "limits.max_connections 100 -> 3, limits.keepalive \"60s\" -> \"2s\"");
-    assert_true(metric(daemon, "hyper_derp_config_reloads_total") == 1);
-    assert_true(metric(daemon, "hyper_derp_config_reload_errors_total") == 0);
+    assert_true(service_metric(daemon, "hyper_derp_config_reloads_total") == 1);
+    assert_true(service_metric(daemon, "hyper_derp_config_reload_errors_total") == 0);
 
     /* Two are the pair's: a third may come, a fourth may not. */
     struct client_socket *third = client_join(process_address(daemon), NULL);
     int fourth = tcp_connect(process_address(daemon));
     assert_true(tcp_await_end(fourth, PATIENCE_MS));
     close(fourth);
-    assert_true(metric(daemon, "hyper_derp_accepts_refused_total{reason=\"max_connections\"}") ==
-                1);
+    assert_true(service_metric(
+                    daemon, "hyper_derp_accepts_refused_total{reason=\"max_connections\"}") == 1);
 
-    write_config(*state, "max_connections = \"many\"\nkeepalive = \"9s\"");
+    service_write_config(*state, "max_connections = \"many\"\nkeepalive = \"9s\"");
     kill(process_pid(daemon), SIGHUP);
     process_await_log(daemon, "was not reloaded: everything stays as it was");
     assert_contains(process_log(daemon), "limits.max_connections: expected an integer");
-    assert_true(metric(daemon, "hyper_derp_config_reload_errors_total") == 1);
+    assert_true(service_metric(daemon, "hyper_derp_config_reload_errors_total") == 1);
     fourth = tcp_connect(process_address(daemon));
     assert_true(tcp_await_end(fourth, PATIENCE_MS));
     close(fourth);
 
     /* What needs a restart is named, and stays. */
-    write_config(*state, "max_connections = 50\n[http]\nhome = \"default\"");
-    FILE *out = fopen(file, "a");
+    service_write_config(*state, "max_connections = 50\n[http]\nhome = \"default\"");
+    FILE *out = fopen(service_file, "a");
     fprintf(out, "[[listener]]\naddress = \"127.0.0.1:1\"\ntls = false\n");
     fclose(out);
     kill(process_pid(daemon), SIGHUP);
@@ -245,7 +152,7 @@ static void test_reload(void **state)
     pair_stop(pair, "reloads", A_SECOND_US);
     process_stop(daemon);
     process_free(daemon);
-    remove_folder();
+    service_remove_folder();
 }
 
 /* ---- The service manager ---- */
@@ -255,7 +162,7 @@ static int notify_socket(void)
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    snprintf(at.sun_path, sizeof(at.sun_path), "%s/notify", folder);
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s/notify", service_folder);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     setenv("NOTIFY_SOCKET", at.sun_path, 1);
     setenv("WATCHDOG_USEC", "3000000", 1);
@@ -287,10 +194,10 @@ static void test_service_manager(void **state)
     unsigned statuses = 0, watchdogs = 0;
     unsigned long long usec;
 
-    make_folder();
-    write_config(*state, "");
+    service_make_folder();
+    service_write_config(*state, "");
     int fd = notify_socket();
-    struct process *daemon = start();
+    struct process *daemon = service_start();
     assert_string_equal(next_message(fd, &statuses, &watchdogs), "READY=1");
 
     kill(process_pid(daemon), SIGHUP);
@@ -323,7 +230,7 @@ static void test_service_manager(void **state)
     process_stop(daemon);
     process_free(daemon);
     close(fd);
-    remove_folder();
+    service_remove_folder();
 }
 
 /* systemd names the process that sockets are for: a shell that becomes the daemon. */
@@ -334,7 +241,7 @@ static void test_sockets_handed_over(void **state)
     char command[256];
 
     (void)state;
-    make_folder();
+    service_make_folder();
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     assert_int_equal(listen(fd, 16), 0);
     high = dup2(fd, 77);
@@ -361,7 +268,7 @@ static void test_sockets_handed_over(void **state)
     process_free(daemon);
     close(high);
     close(fd);
-    remove_folder();
+    service_remove_folder();
 }
 
 /* ---- Stopping, and what is said ---- */
@@ -371,9 +278,9 @@ static void test_drain_timeout(void **state)
 {
     static uint8_t packet[1200];
 
-    make_folder();
-    write_config(*state, "drain_timeout = \"700ms\"");
-    struct process *daemon = start();
+    service_make_folder();
+    service_write_config(*state, "drain_timeout = \"700ms\"");
+    struct process *daemon = service_start();
     struct client_socket *sender = client_join(process_address(daemon), NULL);
     struct client_socket *stalled = client_join(process_address(daemon), NULL);
     for (unsigned i = 0; i < 10000; i++)
@@ -387,16 +294,16 @@ static void test_drain_timeout(void **state)
     client_socket_close(stalled);
     process_stop(daemon);
     process_free(daemon);
-    remove_folder();
+    service_remove_folder();
 }
 
 /* While packets pass at full rate: clients are told, what is queued goes out, and it ends in time.
  */
 static void test_drain_under_load(void **state)
 {
-    make_folder();
-    write_config(*state, "drain_timeout = \"5s\"");
-    struct process *daemon = start();
+    service_make_folder();
+    service_write_config(*state, "drain_timeout = \"5s\"");
+    struct process *daemon = service_start();
     struct client_socket *watcher = client_join(process_address(daemon), NULL);
     const char *arguments[] = {"--relay",    process_address(daemon),
                                "--pairs",    "4",
@@ -405,7 +312,7 @@ static void test_drain_under_load(void **state)
                                "--warmup",   "0",
                                NULL};
     struct process *bench = process_spawn(BENCH, arguments, -1);
-    while (metric(daemon, "hyper_derp_packets_delivered_total") < 5000)
+    while (service_metric(daemon, "hyper_derp_packets_delivered_total") < 5000)
         client_settle(watcher);
 
     int64_t begin = now_us();
@@ -423,21 +330,21 @@ static void test_drain_under_load(void **state)
         assert_int_equal(process_counter(daemon, "drop_queue_full_data"), 0);
     assert_null(strstr(process_log(daemon), "did not go within"));
     process_free(daemon);
-    remove_folder();
+    service_remove_folder();
 }
 
 /* Each line of a log for machines is an object. */
 static void test_json_log(void **state)
 {
-    make_folder();
-    write_config(*state, "");
-    FILE *out = fopen(file, "a+");
+    service_make_folder();
+    service_write_config(*state, "");
+    FILE *out = fopen(service_file, "a+");
     char whole[1024];
     size_t len = fread(whole, 1, sizeof(whole), out);
-    out = freopen(file, "w", out);
+    out = freopen(service_file, "w", out);
     fprintf(out, "log_format = \"json\"\n%.*s", (int)len, whole);
     fclose(out);
-    struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", file, NULL}, -1);
+    struct process *daemon = process_spawn(DAEMON, (const char *[]){"-c", service_file, NULL}, -1);
     process_await_log(daemon, "public key");
     kill(process_pid(daemon), SIGTERM);
     assert_int_equal(process_wait(daemon, PATIENCE_MS), 0);
@@ -456,7 +363,7 @@ static void test_json_log(void **state)
     assert_true(lines >= 6);
     free(log);
     process_free(daemon);
-    remove_folder();
+    service_remove_folder();
 }
 
 int main(void)

@@ -19,6 +19,40 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Of the case that runs. */
+static bool over_tls;
+
+/* The TLS of sockets that tests use by their number. */
+#define MAX_STREAMS 1024
+static struct client_stream *streams[MAX_STREAMS];
+
+bool fixture_is_tls(void)
+{
+    return over_tls;
+}
+
+hyperderp_certificate *fixture_certificate(void)
+{
+    static hyperderp_certificate *certificate;
+
+    if (!certificate)
+        assert_int_equal(hyperderp_certificate_make(&certificate, "127.0.0.1", 10), 0);
+    return certificate;
+}
+
+/* What the clients trust: nothing but the hash of that certificate. */
+static struct tls_client *trust(void)
+{
+    static struct tls_client *client;
+    struct tls_client_options options = {.verification = TLS_VERIFY_PIN};
+    char fault[HYPERDERP_FAULT_SIZE];
+
+    assert_int_equal(hyperderp_certificate_hash(fixture_certificate(), options.pin), 0);
+    if (!client)
+        assert_int_equal(tls_client_new(&client, &options, fault), 0);
+    return client;
+}
+
 int64_t fixture_now_ms(void)
 {
     struct timespec now;
@@ -89,6 +123,7 @@ void fixture_start(struct fixture *fixture, const hyperderp_relay_options *optio
     assert_int_equal(hyperderp_relay_new(&fixture->relay, options), 0);
     hyperderp_listener_options_init(&listener);
     listener.fd = listening_socket(send_buffer);
+    listener.certificate = over_tls ? fixture_certificate() : NULL;
     assert_int_equal(hyperderp_relay_add_listener(fixture->relay, &listener), 0);
     assert_int_equal(hyperderp_relay_listener_address(fixture->relay, 0, fixture->address,
                                                       sizeof(fixture->address)),
@@ -185,9 +220,11 @@ struct client_socket *fixture_join_as(const struct fixture *fixture,
                                      .info = {.version = DERP_PROTOCOL_VERSION}};
     struct client_socket *client;
     uint64_t joined = fixture_counters(fixture).handshakes_ok;
+    const struct client_tls_options tls = {.client = trust()};
 
-    assert_int_equal(
-        client_socket_connect(&client, fixture->address, &options, FIXTURE_PATIENCE_MS), 0);
+    assert_int_equal(client_socket_connect_tls(&client, fixture->address, &options,
+                                               over_tls ? &tls : NULL, FIXTURE_PATIENCE_MS),
+                     0);
     fixture_wait(fixture, handshakes_are, joined + 1);
     return client;
 }
@@ -205,8 +242,78 @@ struct client_socket *fixture_join(const struct fixture *fixture, int receive_bu
     return client;
 }
 
+static int connect_tls(const struct fixture *fixture)
+{
+    const struct client_tls_options tls = {.client = trust()};
+    struct client_stream *stream = calloc(1, sizeof(*stream));
+
+    assert_non_null(stream);
+    stream->fd = -1;
+    assert_int_equal(client_stream_connect(stream, fixture->address, &tls,
+                                           fixture_now_ms() + FIXTURE_PATIENCE_MS),
+                     0);
+    assert_in_range(stream->fd, 0, MAX_STREAMS - 1);
+    streams[stream->fd] = stream;
+    return stream->fd;
+}
+
+/* The TLS of a socket, or NULL. */
+static struct client_stream *stream_of(int fd)
+{
+    return fd >= 0 && fd < MAX_STREAMS ? streams[fd] : NULL;
+}
+
+void fixture_hang_up(int fd)
+{
+    struct client_stream *stream = stream_of(fd);
+
+    if (!stream) {
+        close(fd);
+        return;
+    }
+    streams[fd] = NULL;
+    client_stream_close(stream);
+    free(stream);
+}
+
+/* Receives up to len bytes, at least one: their number, 0 at the end, or -errno. */
+static ssize_t receive_some(int fd, void *out, size_t len)
+{
+    struct client_stream *stream = stream_of(fd);
+    int error = 0;
+
+    if (!stream) {
+        struct pollfd item = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&item, 1, FIXTURE_PATIENCE_MS), 1);
+        ssize_t got = recv(fd, out, len, MSG_DONTWAIT);
+        return got >= 0 ? got : -errno;
+    }
+    while (stream->start == stream->end && error == 0)
+        error = client_stream_fill(stream, fixture_now_ms() + FIXTURE_PATIENCE_MS);
+    assert_int_not_equal(error, -ETIMEDOUT);
+    if (error)
+        return error == -EPIPE ? 0 : error;
+    if (len > stream->end - stream->start)
+        len = stream->end - stream->start;
+    memcpy(out, stream->buffer + stream->start, len);
+    stream->start += len;
+    return (ssize_t)len;
+}
+
+void fixture_receive(int fd, void *out, size_t len)
+{
+    while (len > 0) {
+        ssize_t got = receive_some(fd, out, len);
+        assert_true(got > 0);
+        out = (uint8_t *)out + got;
+        len -= (size_t)got;
+    }
+}
+
 int fixture_connect(const struct fixture *fixture)
 {
+    if (over_tls)
+        return connect_tls(fixture);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -254,32 +361,40 @@ int fixture_read_end(int fd)
     uint8_t buffer[4096];
 
     for (;;) {
-        struct pollfd item = {.fd = fd, .events = POLLIN};
-        (void)poll(&item, 1, 100);
-        ssize_t got = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+        ssize_t got = receive_some(fd, buffer, sizeof(buffer));
         if (got == 0)
             return 0;
-        if (got < 0 && errno != EAGAIN && errno != EINTR)
-            return errno;
+        if (got < 0 && got != -EAGAIN && got != -EINTR)
+            return (int)-got;
         assert_true(fixture_now_ms() < until);
     }
 }
 
-hyperderp_engine fixture_uring = HYPERDERP_ENGINE_IO_URING;
-hyperderp_engine fixture_epoll = HYPERDERP_ENGINE_EPOLL;
+struct fixture_cell fixture_uring = {HYPERDERP_ENGINE_IO_URING, false};
+struct fixture_cell fixture_epoll = {HYPERDERP_ENGINE_EPOLL, false};
+struct fixture_cell fixture_uring_tls = {HYPERDERP_ENGINE_IO_URING, true};
+struct fixture_cell fixture_epoll_tls = {HYPERDERP_ENGINE_EPOLL, true};
 
 hyperderp_engine fixture_engine(void **state)
 {
-    hyperderp_engine engine = *(hyperderp_engine *)*state;
+    const struct fixture_cell *cell = *state;
 
-    if (!fixture_has(engine))
+    if (!fixture_has(cell->engine))
         skip();
-    return engine;
+    over_tls = cell->tls;
+    return cell->engine;
 }
 
 void fixture_send(int fd, const void *bytes, size_t len)
 {
-    assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    struct client_stream *stream = stream_of(fd);
+    struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+
+    if (stream)
+        assert_int_equal(
+            client_stream_send(stream, &piece, 1, fixture_now_ms() + FIXTURE_PATIENCE_MS), 0);
+    else
+        assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
 void fixture_send_text(int fd, const char *text)
@@ -330,8 +445,7 @@ void fixture_read_until(int fd, struct client *client, enum client_message_type 
         len -= (size_t)used;
         if (used > 0 || message.type != CLIENT_MESSAGE_NONE)
             continue;
-        ssize_t got = recv(fd, buffer + len, 1, 0);
-        assert_int_equal(got, 1);
+        fixture_receive(fd, buffer + len, 1);
         len++;
     }
     assert_int_equal(len, 0);

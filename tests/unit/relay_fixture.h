@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A relay inside the test program, and clients for it: whole ones, and sockets for raw bytes. */
+/*
+ * A relay inside the test program, and clients for it: whole ones, and sockets for raw bytes. A
+ * case that runs on TLS too needs nothing of its own for that: fixture_start() makes a TLS
+ * listener, and all that joins or connects speaks it.
+ */
 #ifndef TESTS_UNIT_RELAY_FIXTURE_H
 #define TESTS_UNIT_RELAY_FIXTURE_H
 
@@ -52,8 +56,10 @@ struct client_socket *fixture_join(const struct fixture *fixture, int receive_bu
 struct client_socket *fixture_join_as(const struct fixture *fixture,
                                       const hyperderp_private_key *private_key);
 
-/* A connected blocking socket that has sent nothing. */
+/* A connected blocking socket that has sent nothing, but what TLS needs. Closed by
+ * fixture_hang_up(). */
 int fixture_connect(const struct fixture *fixture);
+void fixture_hang_up(int fd);
 
 /* A request with Derp-Fast-Start and the ClientInfo behind it, ready to be sent. */
 size_t fixture_fast_request(const struct fixture *fixture, struct client *client, uint8_t *out,
@@ -65,21 +71,42 @@ size_t fixture_packet(uint8_t *out, const hyperderp_key *to, const void *packet,
 /* The next message, which must come and be of this type. */
 struct client_message fixture_expect(struct client_socket *client, enum client_message_type type);
 
+/* Receives exactly so many bytes. */
+void fixture_receive(int fd, void *out, size_t len);
+
 /* Reads until the relay closes: 0 for an orderly end, else the errno. Fails when it does not. */
 int fixture_read_end(int fd);
 
 int64_t fixture_now_ms(void);
 
-/* Two entries for the list of tests: a case on each engine, which it learns by fixture_engine(). */
+/* A place in the matrix. */
+struct fixture_cell {
+    hyperderp_engine engine;
+    bool tls;
+};
+extern struct fixture_cell fixture_uring, fixture_epoll, fixture_uring_tls, fixture_epoll_tls;
+
+/* clang-format off */
+/* Entries for the list of tests: a case on each engine, which it learns by fixture_engine(); in the
+ * clear, over TLS, or both. */
 #define FIXTURE_ON_BOTH(function)                                                                  \
     {#function " [io_uring]", function, NULL, NULL, &fixture_uring},                               \
-    {                                                                                              \
-#function " [epoll]", function, NULL, NULL, &fixture_epoll                                 \
-    }
-extern hyperderp_engine fixture_uring, fixture_epoll;
+    {#function " [epoll]", function, NULL, NULL, &fixture_epoll}
+#define FIXTURE_ON_TLS(function)                                                                   \
+    {#function " [io_uring, TLS]", function, NULL, NULL, &fixture_uring_tls},                      \
+    {#function " [epoll, TLS]", function, NULL, NULL, &fixture_epoll_tls}
+#define FIXTURE_ON_ALL(function) FIXTURE_ON_BOTH(function), FIXTURE_ON_TLS(function)
+/* clang-format on */
 
-/* The engine of the case; skips it where that does not work. */
+/* The engine of the case; skips it where that does not work. From now on what the fixture makes
+ * speaks TLS or not, as the case wants. */
 hyperderp_engine fixture_engine(void **state);
+
+/* Whether the case is one over TLS. */
+bool fixture_is_tls(void);
+
+/* The certificate of the fixture's TLS listeners, one for the whole program. */
+hyperderp_certificate *fixture_certificate(void);
 
 /* A request that a client without fast start sends. */
 #define FIXTURE_REQUEST                                                                            \

@@ -90,7 +90,7 @@ static void admitted_and_denied(void **state)
     int fd = fixture_connect(&fixture);
     fixture_send(fd, bytes, len);
     (void)fixture_read_end(fd);
-    close(fd);
+    fixture_hang_up(fd);
     client_wipe(&client);
     fixture_wait(&fixture, counters_connections_are, 1);
     assert_int_equal(gate.asked, 2);
@@ -132,7 +132,7 @@ static void admitted_later_with_packets_before(void **state)
     for (unsigned i = 0; i <= 40; i++)
         assert_int_equal(fixture_expect(other, CLIENT_MESSAGE_PACKET).payload[0], i);
     fixture_read_until(fd, &client, CLIENT_MESSAGE_SERVER_INFO);
-    close(fd);
+    fixture_hang_up(fd);
     client_wipe(&client);
     client_socket_close(other);
     fixture_wait(&fixture, counters_connections_are, 0);
@@ -154,7 +154,7 @@ static void answered_too_late(void **state)
 
         fixture_send(fd, bytes, len);
         hyperderp_admission *ticket = wait_for_ticket(&gate);
-        close(fd);
+        fixture_hang_up(fd);
         client_wipe(&client);
         if (i == 2)
             hyperderp_relay_stop(fixture.relay);
@@ -194,7 +194,7 @@ static void answered_at_the_deadline(void **state)
     int fd = fixture_connect(&fixture);
     fixture_send(fd, bytes, fixture_fast_request(&fixture, &client, bytes, sizeof(bytes)));
     (void)fixture_read_end(fd);
-    close(fd);
+    fixture_hang_up(fd);
     client_wipe(&client);
     fixture_wait(&fixture, counters_connections_are, 0);
     assert_int_equal(gate.asked, 1);
@@ -248,9 +248,9 @@ static void answered_while_asking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_ON_BOTH(admitted_and_denied),   FIXTURE_ON_BOTH(admitted_later_with_packets_before),
-        FIXTURE_ON_BOTH(answered_too_late),     FIXTURE_ON_BOTH(answered_at_the_deadline),
-        FIXTURE_ON_BOTH(answered_while_asking),
+        FIXTURE_ON_ALL(admitted_and_denied),   FIXTURE_ON_ALL(admitted_later_with_packets_before),
+        FIXTURE_ON_ALL(answered_too_late),     FIXTURE_ON_ALL(answered_at_the_deadline),
+        FIXTURE_ON_ALL(answered_while_asking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

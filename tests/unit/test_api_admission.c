@@ -341,7 +341,7 @@ static int ask(const struct fixture *fixture, struct desk *desk)
     int fd = fixture_connect(fixture);
     size_t size = fixture_fast_request(fixture, &client, request, sizeof(request));
 
-    assert_int_equal(write(fd, request, size), size);
+    fixture_send(fd, request, size);
     client_wipe(&client);
     sem_wait(&desk->asked);
     return fd;
@@ -421,7 +421,7 @@ static void test_answer_after_stop(void **state)
     for (unsigned i = 0; i < 2 * WORKERS; i++) {
         hyperderp_admission_answer(desk.tickets[i], i % 2 ? HYPERDERP_ALLOW : HYPERDERP_DENY);
         (void)fixture_read_end(fds[i]);
-        close(fds[i]);
+        fixture_hang_up(fds[i]);
     }
     assert_int_equal(fixture_counters(&fixture).handshakes_ok, 0);
     fixture_stop(&fixture);
@@ -456,7 +456,7 @@ static void test_answer_while_draining(void **state)
     pthread_join(thread, NULL);
     for (unsigned i = 0; i < MAX_TICKETS; i++) {
         (void)fixture_read_end(fds[i]);
-        close(fds[i]);
+        fixture_hang_up(fds[i]);
     }
     fixture_stop(&fixture);
     desk_close(&desk);

@@ -265,9 +265,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_ON_BOTH(limits_change_while_it_runs),
         cmocka_unit_test(wrong_limits_change_nothing),
-        FIXTURE_ON_BOTH(peers_are_listed_with_their_figures),
-        FIXTURE_ON_BOTH(reading_disturbs_nobody),
-        FIXTURE_ON_BOTH(workers_and_states_are_told),
+        FIXTURE_ON_ALL(peers_are_listed_with_their_figures),
+        FIXTURE_ON_ALL(reading_disturbs_nobody),
+        FIXTURE_ON_ALL(workers_and_states_are_told),
         cmocka_unit_test(pinned_polled_and_buffered),
         cmocka_unit_test(names_are_words),
     };

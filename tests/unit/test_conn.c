@@ -55,7 +55,7 @@ static void each_state_has_a_deadline(void **state)
     for (unsigned i = 0; i < 5; i++) {
         (void)fixture_read_end(fd[i]);
         assert_true(fixture_now_ms() - began >= 300);
-        close(fd[i]);
+        fixture_hang_up(fd[i]);
     }
     assert_true(fixture_now_ms() - began < 2000);
     fixture_wait(&fixture, counters_connections_are, 0);
@@ -111,7 +111,7 @@ static void input_at_the_deadline(void **state)
         ;
     for (unsigned i = 0; i < CONNECTIONS; i++) {
         if (i % 3 == 0)
-            close(fd[i]);
+            fixture_hang_up(fd[i]);
         else if (i % 3 == 1)
             fixture_send_text(fd[i], FIXTURE_REQUEST);
         else
@@ -124,7 +124,7 @@ static void input_at_the_deadline(void **state)
         if (i % 3 == 0)
             continue;
         (void)fixture_read_end(fd[i]);
-        close(fd[i]);
+        fixture_hang_up(fd[i]);
     }
     fixture_wait(&fixture, counters_connections_are, 1);
     close(slow);
@@ -160,7 +160,7 @@ static void lingering_ends(void **state)
         fixture_wait(&fixture[i], counters_connections_are, 0);
     assert_true(fixture_now_ms() - began > 1000 && fixture_now_ms() - began < 6000);
     for (unsigned i = 0; i < count; i++)
-        close(fd[i]);
+        fixture_hang_up(fd[i]);
     while (count-- > 0) /* in the opposite order, as each counts the open files of before */
         fixture_stop(&fixture[count]);
 }
@@ -187,10 +187,10 @@ static void pages(void **state)
         char head[14] = "";
 
         fixture_send_text(fd, cases[i].request);
-        assert_int_equal(recv(fd, head, 13, MSG_WAITALL), 13);
+        fixture_receive(fd, head, 13);
         assert_string_equal(head, cases[i].answer);
         assert_int_equal(fixture_read_end(fd), 0);
-        close(fd);
+        fixture_hang_up(fd);
     }
     /* A head without end is answered as well, although more of it comes than is read. */
     int fd = fixture_connect(&fixture);
@@ -198,9 +198,9 @@ static void pages(void **state)
     memset(junk, 'a', sizeof(junk));
     memcpy(junk, "GET /", 5);
     fixture_send(fd, junk, sizeof(junk));
-    assert_int_equal(recv(fd, head, 13, MSG_WAITALL), 13);
+    fixture_receive(fd, head, 13);
     assert_string_equal(head, "HTTP/1.1 431 ");
-    close(fd);
+    fixture_hang_up(fd);
     fixture_wait(&fixture, counters_connections_are, 0);
     assert_int_equal(fixture_counters(&fixture).http_requests, 6);
     fixture_stop(&fixture);
@@ -288,7 +288,7 @@ static void connections_are_bounded(void **state)
     for (unsigned i = 0; i < 3; i++) {
         int fd = fixture_connect(&fixture);
         (void)fixture_read_end(fd);
-        close(fd);
+        fixture_hang_up(fd);
     }
     assert_int_equal(fixture_counters(&fixture).slab_exhausts, 3);
     client_socket_close(client[4]);
@@ -321,7 +321,7 @@ static void drained(void **state)
         client_socket_close(client[i]);
     }
     (void)fixture_read_end(fd);
-    close(fd);
+    fixture_hang_up(fd);
     assert_int_equal(hyperderp_relay_drain(fixture.relay, FIXTURE_PATIENCE_MS), 0);
     fixture_stop(&fixture);
 }
@@ -384,7 +384,7 @@ static void stopped_at_any_time(void **state)
         hyperderp_relay_stop(fixture.relay);
         for (unsigned i = 0; i < 40; i++) {
             (void)fixture_read_end(fd[i]);
-            close(fd[i]);
+            fixture_hang_up(fd[i]);
         }
         end = true;
         pthread_join(thread, NULL);
@@ -395,14 +395,14 @@ static void stopped_at_any_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_ON_BOTH(each_state_has_a_deadline),
-        FIXTURE_ON_BOTH(input_at_the_deadline),
-        FIXTURE_ON_BOTH(pages),
-        FIXTURE_ON_BOTH(keepalives_and_pings),
-        FIXTURE_ON_BOTH(home_clients_are_counted),
+        FIXTURE_ON_ALL(each_state_has_a_deadline),
+        FIXTURE_ON_ALL(input_at_the_deadline),
+        FIXTURE_ON_ALL(pages),
+        FIXTURE_ON_ALL(keepalives_and_pings),
+        FIXTURE_ON_ALL(home_clients_are_counted),
         FIXTURE_ON_BOTH(connections_are_bounded),
-        FIXTURE_ON_BOTH(drained),
-        FIXTURE_ON_BOTH(stopped_at_any_time),
+        FIXTURE_ON_ALL(drained),
+        FIXTURE_ON_ALL(stopped_at_any_time),
         cmocka_unit_test(lingering_ends),
     };
 

@@ -41,8 +41,8 @@ static void drops(void **state)
     for (unsigned reason = 0; reason < HYPERDERP_DROP_REASONS; reason++)
         for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)
             for (unsigned i = 0; i <= reason * 2 + kind; i++)
-                counters_drop(&counters, (hyperderp_drop_reason)reason,
-                              (hyperderp_packet_kind)kind);
+                counters_drop(&counters, (hyperderp_drop_reason)reason, (hyperderp_packet_kind)kind,
+                              1);
     counters_sum(&sum, &counters);
     for (unsigned reason = 0; reason < HYPERDERP_DROP_REASONS; reason++)
         for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)

@@ -163,10 +163,10 @@ static void sends_to_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_ON_BOTH(gone_when_it_leaves),
-        FIXTURE_ON_BOTH(not_here),
-        FIXTURE_ON_BOTH(duplicates),
-        FIXTURE_ON_BOTH(sends_to_itself),
+        FIXTURE_ON_ALL(gone_when_it_leaves),
+        FIXTURE_ON_ALL(not_here),
+        FIXTURE_ON_ALL(duplicates),
+        FIXTURE_ON_ALL(sends_to_itself),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,6 +240,94 @@ static void two_threads(void **state)
     pthread_barrier_destroy(&migration.barrier);
 }
 
+/* What passes in one turn is not counted against the bound, until it has to stay. */
+static void passing_frames_are_counted_when_they_stay(void **state)
+{
+    struct counters counters = {0};
+    struct frame_depot depot;
+    struct frame_pool pool;
+
+    (void)state;
+    frame_depot_init(&depot, 4096);
+    frame_pool_init(&pool, &depot, &counters);
+    struct frame *first = frame_alloc(&pool, 1000, FRAME_USE_PASSING, 0);
+    struct frame *second = frame_alloc(&pool, 3000, FRAME_USE_PASSING, 0);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_int_equal(depot.used, 0);
+    assert_true(frame_count(&pool, first));
+    assert_true(frame_count(&pool, first)); /* once */
+    size_t used = depot.used;
+    assert_true(used >= 1000 && used < 2000);
+    assert_false(frame_count(&pool, second)); /* beyond the bound */
+    assert_int_equal(depot.used, used);
+    frame_free(&pool, second);
+    assert_int_equal(depot.used, used);
+    frame_free(&pool, first);
+    assert_int_equal(depot.used, 0);
+    frame_pool_destroy(&pool);
+    frame_depot_destroy(&depot);
+}
+
+static void bytes_are_appended_as_they_come(void **state)
+{
+    struct counters counters = {0};
+    struct frame_depot depot;
+    struct frame_pool pool;
+    struct frame *frame = NULL;
+
+    (void)state;
+    frame_depot_init(&depot, 40000);
+    frame_pool_init(&pool, &depot, &counters);
+    for (unsigned i = 0; i < 5000; i++) {
+        uint8_t bytes[3] = {(uint8_t)i, (uint8_t)(i >> 8), 7};
+        assert_true(frame_append(&pool, &frame, bytes, sizeof(bytes), FRAME_USE_INCOMING));
+        assert_int_equal(frame->size, 3 * (i + 1));
+        if (i == 30) /* memory for what has come, not for what may */
+            assert_true(depot.used < 400);
+    }
+    for (unsigned i = 0; i < 5000; i++) {
+        assert_int_equal(frame->data[3 * i], (uint8_t)i);
+        assert_int_equal(frame->data[3 * i + 1], (uint8_t)(i >> 8));
+    }
+    /* Beyond the bound nothing changes. */
+    size_t used = depot.used;
+    uint8_t *more = calloc(1, 30000);
+    assert_false(frame_append(&pool, &frame, more, 30000, FRAME_USE_INCOMING));
+    assert_int_equal(frame->size, 15000);
+    assert_int_equal(depot.used, used);
+    free(more);
+    frame_free(&pool, frame);
+    assert_int_equal(depot.used, 0);
+    frame_pool_destroy(&pool);
+    frame_depot_destroy(&depot);
+}
+
+static void packets_are_counted_by_frame(void **state)
+{
+    struct counters counters = {0};
+    struct frame_depot depot;
+    struct frame_pool pool;
+
+    (void)state;
+    frame_depot_init(&depot, 1 << 20);
+    frame_pool_init(&pool, &depot, &counters);
+    struct frame *frame = frame_alloc(&pool, 100, FRAME_USE_PASSING, 0);
+    assert_int_equal(frame_packets(frame), 0); /* the relay's own */
+    frame->kind = FRAME_KIND_DISCO;
+    assert_int_equal(frame_packets(frame), 1);
+    frame->kind = FRAME_KIND_CONTROL;
+    frame->sealed = true;
+    memset(frame->packets, 0, sizeof(frame->packets));
+    assert_int_equal(frame_packets(frame), 0);
+    frame->packets[HYPERDERP_PACKET_DATA][1] = 300;
+    frame->packets[HYPERDERP_PACKET_DISCO][0] = 2;
+    assert_int_equal(frame_packets(frame), 302);
+    frame_free(&pool, frame);
+    frame_pool_destroy(&pool);
+    frame_depot_destroy(&depot);
+}
+
 static void lists(void **state)
 {
     struct frame frames[6] = {0};
@@ -274,6 +362,9 @@ int main(void)
         cmocka_unit_test(hits_and_misses),
         cmocka_unit_test(frames_migrate),
         cmocka_unit_test(two_threads),
+        cmocka_unit_test(passing_frames_are_counted_when_they_stay),
+        cmocka_unit_test(bytes_are_appended_as_they_come),
+        cmocka_unit_test(packets_are_counted_by_frame),
         cmocka_unit_test(lists),
     };
 

@@ -37,7 +37,7 @@ static void byte_by_byte(void **state)
         assert_int_equal(message.len, sizes[i]);
     }
     assert_int_equal(fixture_counters(&fixture).unknown_frames, 1);
-    close(fd);
+    fixture_hang_up(fd);
     client_wipe(&client);
     client_socket_close(other);
     fixture_wait(&fixture, counters_connections_are, 0);
@@ -78,7 +78,7 @@ static void cut_anywhere(void **state)
             assert_int_equal(message.payload[0], i);
             assert_int_equal(message.payload[message.len - 1], i);
         }
-        close(fd);
+        fixture_hang_up(fd);
         client_wipe(&client);
         fixture_expect(other, CLIENT_MESSAGE_PEER_GONE);
     }
@@ -107,7 +107,7 @@ static void all_in_one_write(void **state)
     fixture_read_until(fd, &client, CLIENT_MESSAGE_PONG);
     for (uint8_t i = 0; i < 3; i++)
         assert_int_equal(fixture_expect(other, CLIENT_MESSAGE_PACKET).payload[0], i);
-    close(fd);
+    fixture_hang_up(fd);
     client_wipe(&client);
     client_socket_close(other);
     fixture_wait(&fixture, counters_connections_are, 0);
@@ -151,13 +151,13 @@ static void bad_frames_close(void **state)
     int fd = fixture_connect(&fixture);
     FIXTURE_SEND_LITERAL(fd, FIXTURE_REQUEST "\x12\x00\x00\x00\x08");
     (void)fixture_read_end(fd);
-    close(fd);
+    fixture_hang_up(fd);
     size_t len = fixture_fast_request(&fixture, &client, bytes, sizeof(bytes));
     bytes[len - 1] ^= 1;
     fd = fixture_connect(&fixture);
     fixture_send(fd, bytes, len);
     (void)fixture_read_end(fd);
-    close(fd);
+    fixture_hang_up(fd);
     fixture_wait(&fixture, counters_connections_are, 0);
     assert_int_equal(fixture_counters(&fixture).handshakes_failed, 1 + 1);
     client_wipe(&client);
@@ -187,11 +187,11 @@ static void unknown_frames_are_skipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_ON_BOTH(byte_by_byte),
-        FIXTURE_ON_BOTH(cut_anywhere),
-        FIXTURE_ON_BOTH(all_in_one_write),
-        FIXTURE_ON_BOTH(bad_frames_close),
-        FIXTURE_ON_BOTH(unknown_frames_are_skipped),
+        FIXTURE_ON_ALL(byte_by_byte),
+        FIXTURE_ON_ALL(cut_anywhere),
+        FIXTURE_ON_ALL(all_in_one_write),
+        FIXTURE_ON_ALL(bad_frames_close),
+        FIXTURE_ON_ALL(unknown_frames_are_skipped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

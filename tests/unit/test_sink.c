@@ -594,7 +594,7 @@ static void takes_nothing_at_its_end(void **state)
         struct sink *sink = sink_new(worker, fd[0]);
         assert_non_null(sink);
         if (i == 0)
-            sink_finish(sink);
+            sink_finish(worker, sink);
         else
             sink_close(worker, sink);
         if (i == 2)
@@ -621,16 +621,16 @@ static void takes_nothing_at_its_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_ON_BOTH(many_to_one_slow),
-        FIXTURE_ON_BOTH(those_who_keep_up_lose_nothing),
-        FIXTURE_ON_BOTH(disco_overtakes),
-        FIXTURE_ON_BOTH(the_newest_arrive),
-        FIXTURE_ON_BOTH(write_timeout),
-        FIXTURE_ON_BOTH(slow_is_not_dead),
-        FIXTURE_ON_BOTH(closed_while_others_push),
-        FIXTURE_ON_BOTH(finished_while_others_push),
-        FIXTURE_ON_BOTH(stopped_while_others_push),
-        FIXTURE_ON_BOTH(memory_is_bounded),
+        FIXTURE_ON_ALL(many_to_one_slow),
+        FIXTURE_ON_ALL(those_who_keep_up_lose_nothing),
+        FIXTURE_ON_ALL(disco_overtakes),
+        FIXTURE_ON_ALL(the_newest_arrive),
+        FIXTURE_ON_ALL(write_timeout),
+        FIXTURE_ON_ALL(slow_is_not_dead),
+        FIXTURE_ON_ALL(closed_while_others_push),
+        FIXTURE_ON_ALL(finished_while_others_push),
+        FIXTURE_ON_ALL(stopped_while_others_push),
+        FIXTURE_ON_ALL(memory_is_bounded),
         cmocka_unit_test(takes_nothing_at_its_end),
     };
 

@@ -119,7 +119,7 @@ static void expect_refused(struct fixture *f, const char *host, const char *why)
 {
     struct tls_tx tx;
     struct tls_rx rx;
-    const uint8_t *rest;
+    uint8_t *rest;
     enum tls_progress server;
     size_t len;
 
@@ -149,7 +149,7 @@ static void exchange(struct fixture *f)
 {
     struct tls_tx to_client, to_server;
     struct tls_rx from_client, from_server;
-    const uint8_t *rest;
+    uint8_t *rest;
     size_t len;
 
     assert_int_equal(tls_handshake_finish(f->at_server, &to_client, &from_client, &rest, &len), 0);
@@ -402,7 +402,8 @@ static void bytes_behind_the_handshake_are_kept(void **state)
     struct fixture *f = *state;
     struct tls_tx to_client, to_server;
     struct tls_rx from_client, from_server;
-    const uint8_t *out, *rest;
+    const uint8_t *out;
+    uint8_t *rest;
     uint8_t flight[8192], *content;
     size_t len, rest_len;
 

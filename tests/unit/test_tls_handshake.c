@@ -127,7 +127,7 @@ static void exchange(struct fixture *fixture)
     SSL *client = fixture->client.ssl;
     struct tls_tx tx;
     struct tls_rx rx;
-    const uint8_t *rest;
+    uint8_t *rest;
     size_t rest_len, len;
     uint8_t record[256], *content;
 
@@ -184,7 +184,7 @@ static void bytes_behind_the_handshake_are_kept(void **state)
     (void)state;
     struct fixture fixture;
     uint8_t bytes[8192], copy[512];
-    const uint8_t *rest;
+    uint8_t *rest;
     struct tls_tx tx;
     struct tls_rx rx;
     uint8_t *content;
@@ -299,7 +299,7 @@ static void rubbish_and_too_much_fail(void **state)
     setup(&fixture);
     struct tls_tx tx;
     struct tls_rx rx;
-    const uint8_t *rest;
+    uint8_t *rest;
     size_t len;
     assert_int_equal(tls_handshake_finish(fixture.handshake, &tx, &rx, &rest, &len), -EIO);
     teardown(&fixture);
