@@ -376,10 +376,10 @@ fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 
 # BENCH_FLAGS adds options of bench/compare/compare.py, such as --docs docs/performance.md.
 .PHONY: bench bench-quick
-bench: $(DAEMON) $(BENCH) ## compare with Tailscale's derper, in half an hour; needs Go and Python 3
+bench: $(DAEMON) $(BENCH) ## compare with Tailscale's derper, in 45 minutes; needs Go, Python 3, openssl
 	bench/compare/compare.py --build $(BUILD) $(BENCH_FLAGS)
 
-bench-quick: $(DAEMON) $(BENCH) ## the same in two minutes, with coarse figures
+bench-quick: $(DAEMON) $(BENCH) ## the same in three minutes, with coarse figures
 	bench/compare/compare.py --build $(BUILD) --quick $(BENCH_FLAGS)
 
 # ---- Installing --------------------------------------------------------------------------------

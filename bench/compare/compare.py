@@ -5,18 +5,17 @@ turns. Prints a table, and writes it as Markdown and JSON, with plots as SVG. Se
 docs/performance.md for what is measured and how."""
 
 import argparse
-import json
 import os
-import re
 import sys
 import time
 
+from certificate import Certificate
 from figures import (Search, holds, loader_was_the_limit, microseconds, shares)
 from network import enter_own_network
-from plots import draw
 from relays import (Derper, HyperDerp, RelayError, build_derper, machine, raise_file_limit,
                     run_loader)
-from tables import OURS, THEIRS, markdown, terminal
+from results import read_page, update_page, write_results
+from tables import OURS, THEIRS, terminal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -25,10 +24,13 @@ LOADS = {
     "light": {"peers": 500, "both-ways": True, "size": 1400, "burst": 1},
     "random": {"peers": 5000, "random": True, "size": 1400, "burst": 1},
 }
+# Over TLS they are the same.
+LOADS.update({"tls_" + name: LOADS[name] for name in ("bulk", "light")})
 # Where the searches begin, and the rates at which the whole curve is measured.
-FIRST_RATE = {"bulk": 80000.0, "light": 40000.0}
+FIRST_RATE = {"bulk": 80000.0, "light": 40000.0, "tls_bulk": 60000.0}
 SWEEP = {"bulk": (20e3, 40e3, 80e3, 160e3, 320e3, 640e3),
-         "light": (5e3, 10e3, 20e3, 40e3, 60e3, 80e3, 100e3, 120e3)}
+         "light": (5e3, 10e3, 20e3, 40e3, 60e3, 80e3, 100e3, 120e3),
+         "tls_bulk": (20e3, 40e3, 80e3, 160e3, 320e3)}
 
 
 class Pace:
@@ -48,8 +50,9 @@ class Pace:
 class Comparison:
     """Measures, and keeps what was measured."""
 
-    def __init__(self, relays, loader, relay_core, loader_core, pace):
+    def __init__(self, relays, loader, relay_core, loader_core, pace, certificate=None):
         self.relays = relays
+        self.certificate = certificate  # of the relays with TLS
         self.loader = loader
         self.relay_core, self.loader_core = relay_core, loader_core
         self.pace = pace
@@ -57,6 +60,7 @@ class Comparison:
         self.limited = set()
         self.trials = []    # every run of the loader
         self.faults = []
+        self.ciphers = {}   # by relay: the one that was agreed on
         self.best = {}      # by load and relay: the best rate of the last repetition
         self.began = time.monotonic()
 
@@ -74,10 +78,26 @@ class Comparison:
                 self.faults.append(f"{relay.name}, {load}: {report['first_fault']}")
                 self.say(f"  FAULT: {self.faults[-1]}")
             self.trials.append({"relay": relay.name, "load": load, "what": what, "report": report})
+            if report["tls"]:
+                self.note_cipher(relay.name, report["cipher"])
             if not report["loader"]["fell_behind"]:
                 break
             self.say(f"  the loader fell behind its rate ({attempt + 1} of {attempts})")
         return report
+
+    def note_cipher(self, name, cipher):
+        """Each relay chooses by its own preference; what they are compared by is the same work."""
+        if self.ciphers.setdefault(name, cipher) != cipher:
+            self.faults.append(f"{name} changed its cipher suite to {cipher}")
+        if len(set(self.ciphers.values())) > 1 and "ciphers" not in " ".join(self.faults):
+            self.faults.append(f"the ciphers differ: {self.ciphers}")
+
+    def about(self):
+        """What is known only when it has run."""
+        if not self.ciphers:
+            return []
+        chosen = ", ".join(f"{name}: {cipher}" for name, cipher in self.ciphers.items())
+        return [f"TLS 1.3 with a P-256 certificate; {chosen}"]
 
     def search(self, relay, load):
         """The best rate of a relay that runs."""
@@ -115,8 +135,11 @@ class Comparison:
             self.say(f"  {relay.name} {load} {rate:,.0f}/s: {report['per_second']['delivered']:,.0f}/s "
                      f"delivered, {report['lost_percent']:.1f} % of those sent lost")
 
+    def tls_for(self, load):
+        return self.certificate if load.startswith("tls_") else None
+
     def measure_throughput(self, competitor, load):
-        with competitor.start([self.relay_core], 1) as relay:
+        with competitor.start([self.relay_core], 1, self.tls_for(load)) as relay:
             self.search(relay, load)
             self.sweep(relay, load)
 
@@ -142,6 +165,13 @@ class Comparison:
             self.fixed(relay, "light", 20000.0, "light_20k", latency=True)
             self.fixed(relay, "light", 40000.0, "light_40k")
             self.fixed(relay, "bulk", 60000.0, "bulk_60k")
+
+    def measure_tls(self, competitor):
+        with competitor.start([self.relay_core], 1, self.certificate) as relay:
+            self.put("tls_empty_rss", relay.name, relay.empty_rss / 1048576)
+            self.fixed(relay, "tls_light", 20000.0, "tls_light_20k", latency=True)
+            self.fixed(relay, "tls_light", 40000.0, "tls_light_40k")
+            self.fixed(relay, "tls_bulk", 60000.0, "tls_bulk_60k")
 
     def measure_flood(self, competitor):
         with competitor.start([self.relay_core], 1) as relay:
@@ -172,30 +202,42 @@ class Comparison:
         with competitor.start([self.relay_core], 1) as relay:
             self.fixed(relay, "random", 20000.0, "random", latency=True)
 
+    def idle(self, competitor, count, pace, certificate=None):
+        """Idle connections, and what the relay's process took."""
+        with competitor.start([self.relay_core], 1, certificate) as relay:
+            report = self.run(relay, "tls_idle" if certificate else "idle",
+                              dict(peers=0, idle=count, **pace))
+        process = report["relay_process"]
+        each = (process["rss"] - relay.empty_rss) / count / 1024
+        self.say(f"  {relay.name} {count} idle: {each:.1f} KiB each, "
+                 f"{process['cpu_us_per_connection']:.0f} us of CPU to connect")
+        return each, process, report["seconds"]
+
     def measure_idle(self, competitor):
         """Memory in each repetition; CPU in the first, as that takes more than a minute: all that
         an idle connection costs are the KeepAlives, one a minute."""
         for count in (1000, 5000):
             key = f"idle_{count}"
             minute = not self.pace.quick and competitor.name not in self.values.get(key + "_cpu", {})
-            pace = self.pace.idle_minute if minute else self.pace.idle
-            with competitor.start([self.relay_core], 1) as relay:
-                report = self.run(relay, "idle", dict(peers=0, idle=count, **pace))
-            process = report["relay_process"]
-            each = (process["rss"] - relay.empty_rss) / count / 1024
-            self.put(key + "_rss", relay.name, each)
+            each, process, seconds = self.idle(competitor, count, self.pace.idle_minute if minute
+                                               else self.pace.idle)
+            self.put(key + "_rss", competitor.name, each)
             if minute:
-                self.put(key + "_cpu", relay.name,
-                         process["cpu_share"] * report["seconds"] * 1e6 / count)
+                self.put(key + "_cpu", competitor.name,
+                         process["cpu_share"] * seconds * 1e6 / count)
             if count == 5000:
-                self.put("connect_cpu", relay.name, process["cpu_us_per_connection"])
-            self.say(f"  {relay.name} {count} idle: {each:.1f} KiB each, "
-                     f"{process['cpu_us_per_connection']:.0f} us of CPU to connect")
+                self.put("connect_cpu", competitor.name, process["cpu_us_per_connection"])
 
-    def repeat(self, number):
-        """One repetition of everything; the relays take turns in being first."""
+    def measure_tls_idle(self, competitor):
+        each, process, _ = self.idle(competitor, 5000, self.pace.idle, self.certificate)
+        self.put("tls_idle_5000_rss", competitor.name, each)
+        self.put("tls_connect_cpu", competitor.name, process["cpu_us_per_connection"])
+
+    def repeat(self, number, only=None):
+        """One repetition of everything, or of what is plain or TLS alone; the relays take turns in
+        being first."""
         order = self.relays if number % 2 == 0 else self.relays[::-1]
-        steps = (
+        plain = (
             ("best rate, bulk", lambda relay: self.measure_throughput(relay, "bulk")),
             ("flooded flat out", self.measure_flood),
             ("best rate, light", lambda relay: self.measure_throughput(relay, "light")),
@@ -204,6 +246,12 @@ class Comparison:
             ("5,000 peers, random destinations", self.measure_random),
             ("idle connections", self.measure_idle),
         )
+        tls = (
+            ("TLS: best rate, bulk", lambda relay: self.measure_throughput(relay, "tls_bulk")),
+            ("TLS: CPU and latency at fixed rates", self.measure_tls),
+            ("TLS: idle connections", self.measure_tls_idle),
+        )
+        steps = (() if only == "tls" else plain) + (() if only == "plain" else tls)
         for at, (title, measure) in enumerate(steps):
             self.say(f"repetition {number + 1}, part {at + 1} of {len(steps)}: {title}")
             for competitor in order:
@@ -231,56 +279,6 @@ def noise(host):
     return []
 
 
-def write(folder, name, text):
-    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def write_results(folder, head, host, comparison):
-    table = markdown(comparison.values, comparison.limited)
-    result = {
-        "about": head, "machine": host, "values": comparison.values,
-        "limited": sorted(map(list, comparison.limited)), "faults": comparison.faults,
-        "runs": comparison.trials,
-    }
-    write(folder, "compare.json", json.dumps(result, indent=1) + "\n")
-    write(folder, "compare.md", "\n".join(f"- {line}" for line in head) + "\n\n" + table)
-    for name, text in draw(comparison.trials, comparison.values).items():
-        write(folder, name, text)
-
-
-FIGURES = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.S)
-
-
-def read_page(page):
-    """The text of a page that has a place for the figures."""
-    try:
-        with open(page, encoding="utf-8") as file:
-            text = file.read()
-    except OSError as error:
-        raise RelayError(f"--docs: {error}") from error
-    if not FIGURES.search(text):
-        raise RelayError(f"--docs: {page} has no place for the figures, between "
-                         "<!-- figures: begin --> and <!-- figures: end -->")
-    return text
-
-
-def update_page(page, folder):
-    """Puts the table and the plots of a comparison into docs/performance.md."""
-    text = read_page(page)
-    with open(os.path.join(folder, "compare.md"), encoding="utf-8") as file:
-        table = file.read().strip() + "\n"
-    text = FIGURES.sub(lambda found: found.group(1) + table + found.group(2), text)
-    plots = os.path.join(os.path.dirname(page), "performance")
-    os.makedirs(plots, exist_ok=True)
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".svg"):
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                write(plots, name, file.read())
-    with open(page, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
 def choose_cores(arguments):
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:
@@ -296,7 +294,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="FOLDER",
                         help="where hyper-derp and hyper-derp-bench are (default: build)")
-    parser.add_argument("--quick", action="store_true", help="one short repetition, in 2 minutes")
+    parser.add_argument("--quick", action="store_true", help="one short repetition, in 3 minutes")
+    parser.add_argument("--only", choices=("plain", "tls"), help="measure a part")
     parser.add_argument("--repetitions", type=int, metavar="N", help="default 5; quick: 1")
     parser.add_argument("--engine", default="auto", help="of hyper-derp: auto, io_uring, epoll")
     parser.add_argument("--relay-core", type=int, metavar="CORE", help="default: the first usable")
@@ -316,23 +315,23 @@ def compare(arguments):
     folder = os.path.join(arguments.build, "bench")
     os.makedirs(folder, exist_ok=True)
     if arguments.docs:
-        read_page(arguments.docs)  # rather than find out after half an hour
+        read_page(arguments.docs)  # rather than find out when all is done
     raise_file_limit()
     relay_core, loader_core = choose_cores(arguments)
     program, version, built_with = build_derper(folder, lambda text: print(text, file=sys.stderr))
     network = enter_own_network()  # after building, which may need the internet
     host = machine()
     relays = [Derper(program, version, built_with, folder),
-              HyperDerp(os.path.join(arguments.build, OURS), arguments.engine)]
+              HyperDerp(os.path.join(arguments.build, OURS), arguments.engine, folder)]
     assert [relay.name for relay in relays] == [THEIRS, OURS]
     comparison = Comparison(relays, os.path.join(arguments.build, "hyper-derp-bench"), relay_core,
-                            loader_core, Pace(arguments.quick))
+                            loader_core, Pace(arguments.quick), Certificate(folder))
     head = header(host, network, relays, arguments, comparison) + noise(host)
     print("\n".join(head), file=sys.stderr)
     for number in range(arguments.repetitions):
-        comparison.repeat(number)
-        write_results(folder, head, host, comparison)
-    print("\n" + "\n".join(head) + "\n\n" + terminal(comparison.values, comparison.limited))
+        comparison.repeat(number, arguments.only)
+        write_results(folder, head + comparison.about(), host, comparison)
+    print("\n" + "\n".join(head + comparison.about()) + "\n\n" + terminal(comparison.values, comparison.limited))
     for fault in comparison.faults:
         print("FAULT: " + fault)
     print(f"The same as Markdown and JSON, with plots: {folder}/")

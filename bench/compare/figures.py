@@ -155,4 +155,44 @@ ROWS = (
     Row("idle_1000_cpu", "CPU per idle connection and minute, 1,000", "us", digits=0),
     Row("idle_5000_cpu", "CPU per idle connection and minute, 5,000", "us", digits=0),
     Row("connect_cpu", "CPU per connection made, 5,000", "us", digits=0),
+    Row("tls_bulk_best", "TLS, bulk: best rate with < 1 % loss", "packets/s", False, 0),
+    Row("tls_bulk_60k_cpu", "TLS, bulk, 60,000/s: CPU per packet", "us"),
+    Row("tls_light_20k_cpu", "TLS, light, 20,000/s: CPU per packet", "us"),
+    Row("tls_light_40k_cpu", "TLS, light, 40,000/s: CPU per packet", "us"),
+    Row("tls_light_20k_p50", "TLS, light, 20,000/s: latency p50", "us", digits=0),
+    Row("tls_light_20k_p99", "TLS, light, 20,000/s: latency p99", "us", digits=0),
+    Row("tls_light_20k_p999", "TLS, light, 20,000/s: latency p99.9", "us", digits=0),
+    Row("tls_empty_rss", "TLS: memory of the empty relay, 1 worker", "MiB"),
+    Row("tls_idle_5000_rss", "TLS: memory per idle connection, 5,000", "KiB"),
+    Row("tls_connect_cpu", "TLS: CPU per connection made, 5,000", "us", digits=0),
+)
+
+
+class Goal:
+    """What a figure shall be: hyper-derp's own, in the unit of its row, or its ratio to derper's."""
+
+    def __init__(self, key, title, bound, ratio=False, at_least=False):
+        self.key = key
+        self.title = title
+        self.bound = bound
+        self.ratio = ratio
+        self.at_least = at_least
+
+    def met(self, sample):
+        return sample.median >= self.bound if self.at_least else sample.median <= self.bound
+
+
+GOALS = (
+    Goal("bulk_best", "bulk: best rate at least 4 times derper's", 4, ratio=True, at_least=True),
+    Goal("light_20k_cpu", "light, 20,000/s: CPU per packet at most 0.75 of derper's", 0.75,
+         ratio=True),
+    Goal("flood_share", "flooded: at least 80 % of the own best rate delivered", 80, at_least=True),
+    Goal("crossing_cost", "2 workers, crossing: at most 115 % of one worker's CPU", 115),
+    Goal("idle_5000_rss", "idle: at most 2 KB a connection, 5,000", 2000 / 1024),
+    Goal("empty2_rss", "empty with 2 workers: at most 12 MB", 12e6 / 1048576),
+    Goal("tls_bulk_best", "TLS, bulk: best rate at least 2.5 times derper's", 2.5, ratio=True,
+         at_least=True),
+    Goal("tls_light_20k_cpu", "TLS, light, 20,000/s: CPU per packet at most 0.75 of derper's", 0.75,
+         ratio=True),
+    Goal("tls_idle_5000_rss", "TLS, idle: at most 6 KB a connection, 5,000", 6000 / 1024),
 )

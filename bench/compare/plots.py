@@ -48,13 +48,13 @@ def throughput(trials, load, title):
     return plot.render()
 
 
-def cpu(trials):
-    plot = Plot(720, 330, "CPU of the relay for each packet delivered")
+def cpu(trials, title, prefix=""):
+    plot = Plot(720, 330, title)
     plot.legend(500, 22, NAMES)
     drawn = False
     for panel, (load, title) in enumerate((("light", "us, 500 peers, 1 packet a write"),
                                            ("bulk", "us, 10 pairs, 8 packets a write"))):
-        curves = [[(p[1], p[3]) for p in curve(trials, load, name) if p[3] is not None and p[2] < 1]
+        curves = [[(p[1], p[3]) for p in curve(trials, prefix + load, name) if p[3] is not None and p[2] < 1]
                   for name in NAMES]
         points = [point for points in curves for point in points]
         if not points:
@@ -72,7 +72,7 @@ def cpu(trials):
 
 def latency(values):
     groups = (("light_20k", "light"), ("crossing_20k", "light, 2 workers"),
-              ("random", "5,000 peers, random"))
+              ("random", "5,000 peers, random"), ("tls_light_20k", "light, TLS"))
     shown = [(key, name, label) for key, name in groups for label in ("p50", "p99", "p999")
              if f"{key}_{label}" in values]
     samples = {(key, label, relay): Sample(values[f"{key}_{label}"].get(relay, []))
@@ -121,6 +121,17 @@ def memory(values):
     return plot.render()
 
 
+CAPTIONS = {
+    "throughput-bulk.svg": "Delivered and lost packets against offered packets, bulk",
+    "throughput-light.svg": "Delivered and lost packets against offered packets, light",
+    "throughput-tls-bulk.svg": "Delivered and lost packets against offered packets, bulk over TLS",
+    "cpu.svg": "CPU of the relay per packet",
+    "cpu-tls.svg": "CPU of the relay per packet, over TLS",
+    "latency.svg": "Latency percentiles",
+    "memory.svg": "Memory against idle connections",
+}
+
+
 def draw(trials, values):
     """The plots by file name; those without anything to show are missing."""
     plots = {
@@ -128,7 +139,10 @@ def draw(trials, values):
                                                           "write, one core"),
         "throughput-light.svg": throughput(trials, "light", "Light: 500 peers, 1400 bytes, 1 packet "
                                                             "a write, one core"),
-        "cpu.svg": cpu(trials),
+        "throughput-tls-bulk.svg": throughput(trials, "tls_bulk", "Bulk over TLS: 10 pairs, 1400 "
+                                              "bytes, 8 packets a write, one core"),
+        "cpu.svg": cpu(trials, "CPU of the relay for each packet delivered"),
+        "cpu-tls.svg": cpu(trials, "CPU of the relay for each packet delivered, over TLS", "tls_"),
         "latency.svg": latency(values),
         "memory.svg": memory(values),
     }

@@ -15,6 +15,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 DERPER_MODULES = os.path.join(os.path.dirname(HERE), "derper")
 DERPER_VERSIONS = ("v1.104.5", "v1.102.5")
+HOST = "127.0.0.1"
 START_PATIENCE = 10.0
 STOP_PATIENCE = 15.0
 
@@ -59,7 +60,7 @@ def build_derper(folder, say):
 
 def free_port():
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return probe.getsockname()[1]
 
 
@@ -77,10 +78,12 @@ def resident_bytes(pid):
 
 
 class Relay:
-    """A running relay on some cores. Use it in a with statement."""
+    """A running relay on some cores, with TLS if it has a certificate. Use it in a with
+    statement."""
 
-    def __init__(self, name, command, cores, environment=None, address=None):
+    def __init__(self, name, command, cores, environment=None, address=None, certificate=None):
         self.name = name
+        self.loader_options = certificate.loader_options() if certificate else {}
         self.address = address
         self.log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")
         listed = ",".join(str(core) for core in cores)
@@ -135,23 +138,57 @@ class Relay:
         self.log.close()
 
 
+CONFIG = """key_file = {key_file}
+
+[[listener]]
+address = "{address}"
+tls = true
+
+[tls]
+cert = {cert}
+key = {key}
+hostname = "{host}"
+
+[stun]
+address = ""
+
+[metrics]
+address = ""
+"""
+
+
 class HyperDerp:
     """hyper-derp as a competitor."""
 
     name = "hyper-derp"
 
-    def __init__(self, program, engine):
+    def __init__(self, program, engine, folder):
         self.program = program
         self.engine = engine
+        self.folder = folder
 
     def describe(self):
         shown = subprocess.run([self.program, "--version"], stdout=subprocess.PIPE, text=True,
                                check=True).stdout.strip()
         return f"{shown}, engine {self.engine}"
 
-    def start(self, cores, workers):
-        return Relay(self.name, [self.program, "--listen", "127.0.0.1:0", "--workers",
-                                 str(workers), "--engine", self.engine], cores)
+    def start(self, cores, workers, certificate=None):
+        listen = ["--listen", HOST + ":0"]
+        if certificate:
+            listen = ["--config", self.write_config(certificate)]
+        return Relay(self.name, [self.program] + listen + ["--workers", str(workers), "--engine",
+                                                           self.engine],
+                     cores, certificate=certificate)
+
+    def write_config(self, certificate):
+        """The same as --listen gives, over TLS."""
+        name = os.path.join(self.folder, "hyper-derp-tls.toml")
+        text = CONFIG.format(address=HOST + ":0", host=HOST, cert=json.dumps(certificate.chain),
+                             key=json.dumps(certificate.key),
+                             key_file=json.dumps(os.path.join(self.folder, "hyper-derp.key")))
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(text)
+        return name
 
 
 class Derper:
@@ -168,11 +205,13 @@ class Derper:
     def describe(self):
         return f"derper {self.version}, {self.built_with}"
 
-    def start(self, cores, workers):
-        address = f"127.0.0.1:{free_port()}"
+    def start(self, cores, workers, certificate=None):
+        address = f"{HOST}:{free_port()}"
         command = [self.program, "-a", address, "-http-port", "-1", "-stun=false",
-                   "-hostname", "127.0.0.1", "-c", self.key_file]
-        return Relay(self.name, command, cores, {"GOMAXPROCS": str(workers)}, address)
+                   "-hostname", HOST, "-c", self.key_file]
+        if certificate:
+            command += ["-certmode", "manual", "-certdir", certificate.folder]
+        return Relay(self.name, command, cores, {"GOMAXPROCS": str(workers)}, address, certificate)
 
 
 def machine():
@@ -203,7 +242,7 @@ def run_loader(program, cores, relay, options):
     """Runs hyper-derp-bench once against a relay, and returns its report."""
     command = ["taskset", "-c", ",".join(str(core) for core in cores), program, "--json",
                "--relay", relay.address, "--relay-pid", str(relay.pid)]
-    for name, value in options.items():
+    for name, value in {**relay.loader_options, **options}.items():
         if value is True:
             command.append("--" + name)
         else:

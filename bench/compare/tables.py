@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The comparison as a table: for the terminal, and as Markdown."""
 
-from figures import ROWS, Sample, ratios
+from figures import GOALS, ROWS, Sample, ratios
 
 OURS, THEIRS = "hyper-derp", "derper"
 
@@ -41,25 +41,53 @@ def rows(values, limited):
         yield [row.title, row.unit] + cells + [ratio_cell(ratios(ours, theirs))]
 
 
+def goals(values):
+    """What was aimed at and what came of it, judged by the median, as lists of cells."""
+    units = {row.key: (row.unit, row.digits) for row in ROWS}
+    for goal in GOALS:
+        theirs, ours = (values.get(goal.key, {}).get(name, []) for name in (THEIRS, OURS))
+        sample = ratios(ours, theirs) if goal.ratio else Sample(ours)
+        if sample:
+            unit, digits = units[goal.key]
+            measured = ratio_cell(sample) if goal.ratio else f"{cell(sample, digits)} {unit}"
+            yield [goal.title, measured, "met" if goal.met(sample) else "missed"]
+
+
 HEAD = ["", "", THEIRS, OURS, OURS + " / " + THEIRS]
 LEGEND = ("Median (least..greatest) over the repetitions; the ratio is that of each repetition by "
           "itself.\n~ spread over 15 %.  > the loader was the limit: the relay may be better.")
 
 
-def terminal(values, limited):
-    lines = [HEAD] + list(rows(values, limited))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
+GOALS_HEAD = ["goal", "measured, of " + OURS + " or the ratio", ""]
+
+
+def in_columns(lines, left):
+    """Lines of cells with a rule below the first; all but the first `left` columns to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = []
     for line in lines:
-        text.append("  ".join(piece.ljust(width) if i < 2 else piece.rjust(width)
+        text.append("  ".join(piece.ljust(width) if i < left else piece.rjust(width)
                               for i, (piece, width) in enumerate(zip(line, widths))).rstrip())
     text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(text) + "\n\n" + LEGEND + "\n"
+    return "\n".join(text) + "\n\n"
+
+
+def terminal(values, limited):
+    text = in_columns([HEAD] + list(rows(values, limited)), 2) + LEGEND + "\n"
+    aims = list(goals(values))
+    return text + ("\n" + in_columns([GOALS_HEAD] + aims, 1) if aims else "")
+
+
+def markdown_line(line):
+    return "| " + " | ".join(piece.replace("<", "&lt;").replace("~", "\\~")
+                             for piece in line) + " |"
 
 
 def markdown(values, limited):
     text = ["| what | unit | " + " | ".join(HEAD[2:]) + " |", "| --- | --- | ---: | ---: | ---: |"]
-    for line in rows(values, limited):
-        text.append("| " + " | ".join(piece.replace("<", "&lt;").replace("~", "\\~")
-                                      for piece in line) + " |")
-    return "\n".join(text) + "\n\n" + LEGEND.replace("~ ", "\\~ ").replace("\n", " ") + "\n"
+    text += [markdown_line(line) for line in rows(values, limited)]
+    text += ["", LEGEND.replace("~ ", "\\~ ").replace("\n", " ")]
+    aims = [markdown_line(line) for line in goals(values)]
+    if aims:
+        text += ["", markdown_line(GOALS_HEAD), "| --- | ---: | --- |"] + aims
+    return "\n".join(text) + "\n"

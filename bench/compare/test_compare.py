@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests of what decides in the comparison: statistics, the search, the table, the plots."""
 
+import os
+import tempfile
 import unittest
 import xml.dom.minidom
 
+import compare
 import figures
 import plots
+import results
 import svg
 import tables
 
@@ -104,6 +108,51 @@ class Tables(unittest.TestCase):
         self.assertIn("| memory of the empty relay, 1 worker | MiB | 17.0 | - | - |", text)
 
 
+class Goals(unittest.TestCase):
+    def goals(self, key, theirs, ours):
+        return list(tables.goals({key: {"derper": theirs, "hyper-derp": ours}}))
+
+    def test_ratios_by_their_median(self):
+        title = "TLS, bulk: best rate at least 2.5 times derper's"
+        self.assertEqual(self.goals("tls_bulk_best", [100, 100, 100], [240, 250, 270]),
+                         [[title, "2.50 (2.40..2.70)", "met"]])
+        self.assertEqual(self.goals("tls_bulk_best", [100], [249])[0][2], "missed")
+        self.assertEqual(self.goals("tls_light_20k_cpu", [100], [75])[0][2], "met")
+        self.assertEqual(self.goals("tls_light_20k_cpu", [100], [76])[0][2], "missed")
+
+    def test_own_figures_need_no_derper(self):
+        self.assertEqual(self.goals("tls_idle_5000_rss", [], [5.8])[0][1:], ["5.8 KiB", "met"])
+        self.assertEqual(self.goals("tls_idle_5000_rss", [], [5.9])[0][2], "missed")
+        self.assertEqual(self.goals("tls_bulk_best", [], [5.9]), [])
+        self.assertEqual(self.goals("flood_share", [], [80])[0][2], "met")
+
+    def test_in_both_tables(self):
+        values = {"empty2_rss": {"hyper-derp": [2.7, 2.6]}}
+        self.assertIn("empty with 2 workers: at most 12 MB  ", tables.terminal(values, set()))
+        self.assertIn("| empty with 2 workers: at most 12 MB | 2.7 (2.6..2.7) MiB | met |",
+                      tables.markdown(values, set()))
+
+
+class Ciphers(unittest.TestCase):
+    def test_the_same_for_both(self):
+        comparison = compare.Comparison([], "", 0, 1, compare.Pace(True))
+        self.assertEqual(comparison.about(), [])
+        comparison.note_cipher("derper", "A")
+        comparison.note_cipher("hyper-derp", "A")
+        self.assertEqual(comparison.about(),
+                         ["TLS 1.3 with a P-256 certificate; derper: A, hyper-derp: A"])
+        self.assertEqual(comparison.faults, [])
+
+    def test_others_are_a_fault(self):
+        comparison = compare.Comparison([], "", 0, 1, compare.Pace(True))
+        comparison.note_cipher("derper", "A")
+        comparison.note_cipher("hyper-derp", "B")
+        comparison.note_cipher("hyper-derp", "B")
+        self.assertEqual(len(comparison.faults), 1)
+        comparison.note_cipher("derper", "B")
+        self.assertEqual(len(comparison.faults), 2)
+
+
 class Plots(unittest.TestCase):
     def test_axis(self):
         axis = svg.Axis(10, 1000, 0, 200, log=True)
@@ -124,19 +173,44 @@ class Plots(unittest.TestCase):
     def test_all_are_well_formed(self):
         trials = [{"relay": relay, "load": load, "what": "sweep",
                    "report": report(rate, rate * 0.9, rate * 0.1, fell_behind=rate > 5000)}
-                  for relay in plots.NAMES for load in ("bulk", "light") for rate in (1e3, 1e4, 1e5)]
+                  for relay in plots.NAMES for load in ("bulk", "light", "tls_bulk", "tls_light")
+                  for rate in (1e3, 1e4, 1e5)]
         for trial in trials:
             trial["report"]["packets"]["lost"] = 0
         both = {relay: [2.0, 3.0] for relay in plots.NAMES}
-        values = {key: both for key in ("light_20k_p50", "light_20k_p99", "empty_rss",
-                                        "idle_1000_rss", "idle_5000_rss")}
+        values = {key: both for key in ("light_20k_p50", "light_20k_p99", "tls_light_20k_p99",
+                                        "empty_rss", "idle_1000_rss", "idle_5000_rss")}
         drawn = plots.draw(trials, values)
-        self.assertEqual(sorted(drawn), ["cpu.svg", "latency.svg", "memory.svg",
-                                         "throughput-bulk.svg", "throughput-light.svg"])
+        self.assertEqual(sorted(drawn), ["cpu-tls.svg", "cpu.svg", "latency.svg", "memory.svg",
+                                         "throughput-bulk.svg", "throughput-light.svg",
+                                         "throughput-tls-bulk.svg"])
         for text in drawn.values():
             xml.dom.minidom.parseString(text)
             self.assertIn("prefers-color-scheme: dark", text)
         self.assertEqual(plots.draw([], {}), {})
+
+
+class Page(unittest.TestCase):
+    def test_figures_replace_those_before(self):
+        with tempfile.TemporaryDirectory() as folder:
+            page = os.path.join(folder, "page.md")
+            results.write(folder, "page.md", "Above\n<!-- figures: begin -->\nold\n"
+                                             "<!-- figures: end -->\nbelow\n")
+            results.write(folder, "compare.md", "| new |\n")
+            results.write(folder, "cpu-tls.svg", "<svg/>")
+            results.update_page(page, folder)
+            with open(page, encoding="utf-8") as file:
+                self.assertEqual(file.read(), "Above\n<!-- figures: begin -->\n| new |\n\n"
+                                 "![CPU of the relay per packet, over TLS](performance/cpu-tls.svg)\n"
+                                 "<!-- figures: end -->\nbelow\n")
+            with open(os.path.join(folder, "performance", "cpu-tls.svg"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), "<svg/>")
+
+    def test_every_plot_has_a_caption(self):
+        self.assertEqual(sorted(plots.CAPTIONS), ["cpu-tls.svg", "cpu.svg", "latency.svg",
+                                                  "memory.svg", "throughput-bulk.svg",
+                                                  "throughput-light.svg",
+                                                  "throughput-tls-bulk.svg"])
 
 
 if __name__ == "__main__":

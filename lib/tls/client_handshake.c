@@ -158,7 +158,8 @@ static int say(char *fault, const char *what, const char *name)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
-    snprintf(fault, HYPERDERP_FAULT_SIZE, "%s%s: %s", what, name, reason ? reason : "nothing said");
+    snprintf(fault, HYPERDERP_FAULT_SIZE, "%s%s: %s", what, name,
+             reason ? reason : "not known here");
     ERR_clear_error();
     return -EINVAL;
 }
@@ -177,6 +178,20 @@ static int trust(SSL_CTX *context, const struct tls_client_options *options, cha
     return 0;
 }
 
+/* OpenSSL knows suites of TLS 1.3 that our record layer does not. */
+static bool offers_known_suites(SSL_CTX *context)
+{
+    STACK_OF(SSL_CIPHER) *offered = SSL_CTX_get_ciphers(context);
+
+    for (int i = 0; i < sk_SSL_CIPHER_num(offered); i++) {
+        const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(offered, i);
+        if (strcmp(SSL_CIPHER_get_version(cipher), "TLSv1.3") == 0 &&
+            !tls_suite_find(SSL_CIPHER_get_protocol_id(cipher)))
+            return false;
+    }
+    return true;
+}
+
 static int configure(struct tls_client *client, const struct tls_client_options *options,
                      char *fault)
 {
@@ -193,7 +208,7 @@ static int configure(struct tls_client *client, const struct tls_client_options 
     SSL_CTX_set_keylog_callback(context, tls_secrets_take);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(context, verify, client);
-    if (SSL_CTX_set_ciphersuites(context, suites) != 1)
+    if (SSL_CTX_set_ciphersuites(context, suites) != 1 || !offers_known_suites(context))
         return say(fault, "cipher suites ", suites);
     if (SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_max_proto_version(context, TLS1_3_VERSION) != 1 ||

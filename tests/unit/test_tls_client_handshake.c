@@ -369,6 +369,8 @@ static void faulty_options_are_named(void **state)
                   "/nonexistent/ca.pem");
     expect_faulty(&(struct tls_client_options){.ca_pem = "no certificate"}, "no certificates");
     expect_faulty(&(struct tls_client_options){.suites = "TLS_MAGIC"}, "TLS_MAGIC");
+    expect_faulty(&(struct tls_client_options){.suites = "TLS_AES_128_CCM_SHA256"},
+                  "TLS_AES_128_CCM_SHA256: not known here");
     begin(f, HOST);
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
         assert_null(tls_client_handshake_new(f->client, hosts[i]));
