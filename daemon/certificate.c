@@ -217,6 +217,11 @@ int certificate_open(hyperderp_certificate **out, const struct certificate_sourc
     return make_locked(out, source, news, fault);
 }
 
+bool certificate_fault_is_config(const struct certificate_source *source, int error)
+{
+    return error == -EINVAL || (error == -ENOENT && !source->own);
+}
+
 /* ---- What is said of it ---- */
 
 int certificate_pin(const hyperderp_certificate *certificate, char pin[CERTIFICATE_PIN_SIZE])

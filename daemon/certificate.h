@@ -48,6 +48,9 @@ int certificate_read(hyperderp_certificate **out, const struct certificate_sourc
 int certificate_open(hyperderp_certificate **out, const struct certificate_source *source,
                      enum certificate_news *news, char *fault);
 
+/* Whether an error of certificate_open() is one of the configuration, rather than of the system. */
+bool certificate_fault_is_config(const struct certificate_source *source, int error);
+
 /* Tells whether everybody may read the file with the private key. */
 bool certificate_key_is_open(const struct certificate_source *source);
 

@@ -71,10 +71,11 @@ static int open_certificate(hyperderp_certificate **out, const struct config *co
         fprintf(stderr, "hyper-derp: %s\n", fault);
     else if (news != CERTIFICATE_READ)
         fprintf(stderr, "hyper-derp: made the self-signed certificate %s\n", source.chain_file);
+    int status = error == 0                                    ? STATUS_OK
+                 : certificate_fault_is_config(&source, error) ? STATUS_CONFIG
+                                                               : STATUS_IO;
     certificate_source_free(&source);
-    return error == 0                             ? STATUS_OK
-           : error == -EINVAL || error == -ENOENT ? STATUS_CONFIG
-                                                  : STATUS_IO;
+    return status;
 }
 
 int command_check_config(const struct flags *flags)

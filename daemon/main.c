@@ -73,24 +73,24 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Clients know a self-signed certificate by its hash alone: tells what they must be told. The whole
- * map is what `hyper-derp derpmap` prints. */
+/* What a client must be told, so that it can be taken from the log. The whole map is what
+ * `hyper-derp derpmap` prints. */
 static void tell_node(const struct daemon *daemon)
 {
     const struct config *config = &daemon->config;
+    const hyperderp_certificate *certificate = daemon->renewal.certificate;
     struct derpmap_node node;
     char address[64] = "";
     int tls = 0;
 
-    if (!daemon->renewal.certificate ||
-        !hyperderp_certificate_is_self_signed(daemon->renewal.certificate) ||
-        derpmap_node_init(&node, config, daemon->renewal.certificate) != 0)
+    if (!certificate || !*config->tls.hostname ||
+        derpmap_node_init(&node, config, certificate) != 0)
         return;
     while (!config->listeners[tls].tls)
         tls++;
     (void)hyperderp_relay_listener_address(daemon->status.relay, tls, address, sizeof(address));
     node.port = derpmap_port(address); /* the kernel may have chosen it */
-    char *text = *node.host ? derpmap_node_json(&node) : NULL;
+    char *text = derpmap_node_json(&node);
     if (text)
         log_print(HYPERDERP_LOG_INFO, "the node for a DERPMap: %s", text);
     free(text);

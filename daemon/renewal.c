@@ -229,7 +229,7 @@ int renewal_start(struct renewal *renewal, const struct config *config, bool kee
         return STATUS_OK;
     int error = open_source(renewal, config, keep ? config->key_file : NULL, &renewal->certificate);
     if (error)
-        return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_IO;
+        return certificate_fault_is_config(&renewal->source, error) ? STATUS_CONFIG : STATUS_IO;
     status->certificate_expires = hyperderp_certificate_expires(renewal->certificate);
     log_certificate(renewal);
     return STATUS_OK;

@@ -98,7 +98,7 @@ joined=$(sed -n 's/^hyper_derp_handshakes_total{outcome="ok"} \([0-9]*\).*/\1/p'
 exec 3>&-
 expect joined "$(tr -d '\n' <"$work/dom" | sed 's/.*clients joined<\/td><td>\([0-9]*\).*/\1/')" "$joined"
 expect drops "$(tr -d '\n' <"$work/dom" | sed 's/.*queue full<\/td><td>\([0-9]*\)<\/td><td>\([0-9]*\).*/\1 \2/')" "0 0"
-expect certificate "$(figure expiry)" "days until the certificate expires, 20"
+expect certificate "$(figure expiry)" "days of the certificate left"
 expect not_tls "$(tr -d '\n' <"$work/dom" | sed 's/.*not TLS<\/td><td>\([0-9]*\).*/\1/')" "1"
 plots=$(grep -o '<polyline' "$work/dom" | wc -l)
 expect plots "$plots lines" "8 lines"

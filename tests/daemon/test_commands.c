@@ -131,12 +131,76 @@ static void what_is_printed_is_in_effect(void **state)
     assert_string_equal(run.output, "");
 }
 
+/* What a file leaves out is there, the listener as well. */
+static void the_default_listener_is_printed(void **state)
+{
+    (void)state;
+    struct run run;
+
+    run_on(&run, "workers = 2\n", (struct flags){0}, command_print_config);
+    assert_int_equal(run.status, STATUS_OK);
+    assert_non_null(strstr(run.output, "\n[[listener]]\naddress = \":443\"\ntls = true\n"));
+}
+
+static void files_of_certificates_are_looked_into(void **state)
+{
+    (void)state;
+    struct run run;
+
+    run_on(&run, "[tls]\ncert = \"/nonexistent.pem\"\nkey = \"/nonexistent.key\"\n",
+           (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_CONFIG);
+    assert_string_equal(run.output, "");
+    assert_string_equal(run.errors, "hyper-derp: certificate: /nonexistent.pem: No such file or "
+                                    "directory\n");
+    /* Not where no listener has TLS, and none is made. */
+    run_on(&run,
+           "[[listener]]\ntls = false\n[tls]\ncert = \"/nonexistent.pem\"\n"
+           "key = \"/nonexistent.key\"\n",
+           (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_OK);
+    run_on(&run, "key_file = \"/nonexistent/derp.key\"\n", (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_OK);
+    assert_string_equal(run.errors, "");
+}
+
+/* What the map cannot know is said on standard error, and what it needs is asked for. */
+static void the_map_says_what_it_lacks(void **state)
+{
+    (void)state;
+    struct run run;
+
+    run_on(&run, "[[listener]]\ntls = false\n[tls]\nhostname = \"a.example\"\n", (struct flags){0},
+           command_derpmap);
+    assert_int_equal(run.status, STATUS_OK);
+    assert_non_null(strstr(run.output, "\"DERPPort\": 443"));
+    assert_null(strstr(run.output, "CertName"));
+    assert_non_null(strstr(run.errors, "no listener has TLS: port 443 is that of a proxy"));
+    run_on(&run, "[tls]\nhostname = \"a.example\"\n[[listener]]\ntls = false\n",
+           (struct flags){.headscale = true}, command_derpmap);
+    assert_int_equal(run.status, STATUS_OK);
+    assert_non_null(strstr(run.output, "        hostname: \"a.example\"\n"));
+
+    run_on(&run, "workers = 1\n", (struct flags){0}, command_derpmap);
+    assert_int_equal(run.status, STATUS_CONFIG);
+    assert_string_equal(run.output, "");
+    assert_non_null(strstr(run.errors, ": tls.hostname is not set: set it to the name"));
+    run_on(&run, "key_file = \"/nonexistent/a/derp.key\"\n[tls]\nhostname = \"a.example\"\n",
+           (struct flags){0}, command_derpmap);
+    assert_int_equal(run.status, STATUS_IO);
+    assert_string_equal(run.output, "");
+    assert_non_null(strstr(run.errors, "cannot be made: No such file or directory"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_file_is_called_good),
         cmocka_unit_test(all_problems_are_printed),
         cmocka_unit_test(a_guess_is_never_empty),
+        cmocka_unit_test(the_default_listener_is_printed),
+        cmocka_unit_test(files_of_certificates_are_looked_into),
+        cmocka_unit_test(the_map_says_what_it_lacks),
         cmocka_unit_test(what_is_printed_is_in_effect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

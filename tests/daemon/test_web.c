@@ -199,6 +199,41 @@ static void the_fixed_names_are_there(void **state)
     assert_non_null(strstr(answer, "\nprocess_resident_memory_bytes "));
 }
 
+static void tls_is_shown_where_there_is_tls(void **state)
+{
+    (void)state;
+    const char *answer = ask("GET", "/metrics");
+    assert_non_null(strstr(answer, "\n# TYPE hyper_derp_tls_certificate_expiry_seconds gauge\n"));
+    assert_null(strstr(answer, "\nhyper_derp_tls_certificate_expiry_seconds "));
+    assert_non_null(strstr(ask("GET", "/status.json"), "\"tls\":null"));
+
+    fixture.status.certificate_expires = 2000000000;
+    fixture.status.certificate_reloads = 3;
+    fixture.status.certificate_reload_errors = 2;
+    static const char *const samples[] = {
+        "hyper_derp_tls_certificate_expiry_seconds 2000000000",
+        "hyper_derp_tls_certificate_reloads_total{outcome=\"ok\"} 3",
+        "hyper_derp_tls_certificate_reloads_total{outcome=\"failed\"} 2",
+        "hyper_derp_tls_handshakes_total{outcome=\"ok\"} 0",
+        "hyper_derp_tls_handshakes_total{outcome=\"not_tls\"} 0",
+        "hyper_derp_tls_handshakes_total{outcome=\"gave_way\"} 0",
+        "hyper_derp_tls_alerts_total{direction=\"sent\"} 0",
+        "hyper_derp_tls_records_total{direction=\"opened\"} 0",
+        "hyper_derp_tls_connections 0",
+        "hyper_derp_connections{state=\"tls\"} 0",
+    };
+    answer = ask("GET", "/metrics");
+    for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
+        char line[128];
+        snprintf(line, sizeof(line), "\n%s\n", samples[i]);
+        if (!strstr(answer, line))
+            fail_msg("no %s", samples[i]);
+    }
+    answer = ask("GET", "/status.json");
+    assert_non_null(strstr(answer, "\"tls\":{\"certificate_expires\":2000000000,"));
+    assert_non_null(strstr(answer, "\"handshakes\":{\"ok\":0,\"not_tls\":0,"));
+}
+
 static void hostile_requests_do_no_harm(void **state)
 {
     (void)state;
@@ -260,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_path_has_its_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(health_follows_the_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_fixed_names_are_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tls_is_shown_where_there_is_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hostile_requests_do_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_second_becomes_a_sample, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_address_in_use_is_told, set_up, tear_down),
