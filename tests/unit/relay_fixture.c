@@ -312,8 +312,11 @@ void fixture_receive(int fd, void *out, size_t len)
 
 int fixture_connect(const struct fixture *fixture)
 {
-    if (over_tls)
-        return connect_tls(fixture);
+    return over_tls ? connect_tls(fixture) : fixture_connect_bare(fixture);
+}
+
+int fixture_connect_bare(const struct fixture *fixture)
+{
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

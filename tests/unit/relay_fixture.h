@@ -61,6 +61,9 @@ struct client_socket *fixture_join_as(const struct fixture *fixture,
 int fixture_connect(const struct fixture *fixture);
 void fixture_hang_up(int fd);
 
+/* The same, and TLS needs to be none. */
+int fixture_connect_bare(const struct fixture *fixture);
+
 /* A request with Derp-Fast-Start and the ClientInfo behind it, ready to be sent. */
 size_t fixture_fast_request(const struct fixture *fixture, struct client *client, uint8_t *out,
                             size_t room);
