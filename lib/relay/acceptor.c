@@ -84,10 +84,10 @@ static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
 /* Makes a connection of a socket that has been placed on this worker. */
 static void take_in(struct worker *worker, int fd, unsigned listener)
 {
+    struct listener *from = &worker->relay->listeners[listener];
     bool draining = worker->phase >= RELAY_DRAINING;
 
-    if (!draining &&
-        conn_adopt(worker, fd, listener_tls_server(&worker->relay->listeners[listener])))
+    if (!draining && conn_adopt(worker, fd, listener_tls_server(from), from->offload))
         return;
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
     refuse(worker, fd, draining ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);

@@ -53,6 +53,7 @@ static const char *const end_text[] = {
     [CONN_END_STOPPED] = "relay stopped",
     [CONN_END_NOT_TLS] = "does not speak TLS",
     [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
+    [CONN_END_NEW_KEY] = "changed its key, which this kernel's TLS cannot follow (Linux 6.14 can)",
 };
 
 /* The gauge of the state that a connection is in. */
@@ -110,7 +111,7 @@ static void free_memory(struct conn *conn)
     free(conn);
 }
 
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server)
+bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
@@ -121,7 +122,7 @@ bool conn_adopt(struct worker *worker, int fd, struct tls_server *server)
     conn->worker = worker;
     conn->state = server ? CONN_TLS : CONN_HTTP;
     conn->sink = sink_new(worker, fd);
-    bool secured = !server || secure_begin(conn, server);
+    bool secured = !server || secure_begin(conn, server, offload);
     if (!conn->sink || !secured ||
         slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
         free_memory(conn);
@@ -162,7 +163,8 @@ void conn_arm(struct conn *conn)
     if (conn->receiving || conn->starved || conn->state == CONN_ADMISSION ||
         conn->state == CONN_CLOSED || secure_is_queued(conn->secure))
         return;
-    if (conn->state == CONN_OPEN || conn->state == CONN_DRAINING)
+    if ((conn->state == CONN_OPEN || conn->state == CONN_DRAINING) &&
+        !secure_awaits_kernel(conn->secure))
         flags |= IO_RECV_STREAM;
     if (io_recv(conn->worker->loop, conn->sink->fd, recv_token(conn), flags) == 0)
         conn->receiving = true;
@@ -465,6 +467,8 @@ void conn_received(struct conn *conn, const struct io_event *event)
         counters_add(worker->counters, COUNTER_recv_enobufs, 1);
         starve(conn);
     } else if (event->result == -EAGAIN || event->result == -EINTR) {
+        conn_arm(conn);
+    } else if (event->result < 0 && secure_settles(conn, event->result)) {
         conn_arm(conn);
     } else if (event->result <= 0) {
         conn_close(conn, conn->state == CONN_DRAINING ? CONN_END_ANSWERED : CONN_END_BY_PEER);

@@ -41,6 +41,7 @@ enum conn_end {
     CONN_END_STOPPED,   /* the relay stops */
     CONN_END_NOT_TLS,   /* what came to a TLS listener was no ClientHello */
     CONN_END_GAVE_WAY,  /* too many TLS handshakes at once */
+    CONN_END_NEW_KEY,   /* the client has changed its key, and the kernel cannot follow */
 };
 
 /* Destinations that a connection has at hand. */
@@ -88,9 +89,10 @@ struct conn {
     int64_t gone_counted;
 };
 
-/* Takes a new socket in, for TLS with a reference to a server, which passes in any case, or NULL.
- * False when memory is out: then the socket is still the caller's. */
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server);
+/* Takes a new socket in, for TLS with a reference to a server, which passes in any case, or NULL;
+ * offload leaves its records to the kernel. False when memory is out: then the socket is still the
+ * caller's. */
+bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);

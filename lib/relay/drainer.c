@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/loop.h"
+#include "relay/offload.h"
 #include "relay/seal_batch.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
@@ -403,7 +404,7 @@ static void become_idle(struct sink *sink)
     sink->drainer = NULL;
     atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
     if (sink->finish)
-        shutdown(sink->fd, SHUT_WR);
+        sink_shut(sink);
 }
 
 /*
@@ -428,7 +429,7 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
     else if (next == NEXT_IDLE)
         become_idle(sink);
     /* One less than fits: the half-sent frame goes first. Pending records go alone. */
-    else if (next == NEXT_SEND && !(sink->tls && sink->pending.head))
+    else if (next == NEXT_SEND && !(sink_seals(sink) && sink->pending.head))
         outq_pop(&sink->queue, DRAINER_PIECES - 1, DRAINER_BYTES, &batch);
     pthread_mutex_unlock(&sink->lock);
     sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
@@ -442,6 +443,12 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
         await_room(drainer);
         return false;
     case NEXT_FAREWELL: {
+        if (sink_is_offloaded(sink)) {
+            if (offload_end(sink, alert))
+                return go_on(drainer, rest, false);
+            await_room(drainer);
+            return false;
+        }
         struct frame *farewell = seal_alert(drainer, alert);
         if (!farewell)
             return go_on(drainer, rest, false); /* without it, then */
@@ -471,6 +478,8 @@ static bool settle(struct drainer *drainer, int result)
     }
     counters_add(worker->counters, COUNTER_send_bytes, (uint64_t)result);
     counter_bump(&sink->bytes_delivered, (uint64_t)result);
+    if (sink_is_offloaded(sink))
+        offload_sent(sink->tls, (size_t)result);
     if (result > 0)
         timer_stop(&worker->timers, &drainer->stall);
     if ((size_t)result == drainer->bytes) {
@@ -484,6 +493,14 @@ static bool settle(struct drainer *drainer, int result)
     return go_on(drainer, &rest, true);
 }
 
+/* What TLS has to do before a batch is sent. 0 or as seal_batch() and offload_renew(). */
+static int secure_batch(struct drainer *drainer)
+{
+    if (sink_is_offloaded(drainer->sink))
+        return offload_renew(drainer);
+    return drainer->sink->tls && !drainer->sealed ? seal_batch(drainer) : 0;
+}
+
 /* Makes a batch ready for the socket: with TLS its records. Returns as go_on(). */
 static bool prepare(struct drainer *drainer)
 {
@@ -492,10 +509,12 @@ static bool prepare(struct drainer *drainer)
     for (;;) {
         struct frame_list rest = {0};
         if (drainer->pieces > 0) {
-            int error = sink->tls && !drainer->sealed ? seal_batch(drainer) : 0;
+            int error = secure_batch(drainer);
             if (error == 0)
                 return true;
-            (void)keep_rest(drainer, 0, &rest);
+            bool intact = keep_rest(drainer, 0, &rest);
+            if (error == -EAGAIN && intact)
+                return go_on(drainer, &rest, true);
             if (error != -ENOMEM) {
                 fail(drainer, &rest);
                 return false;

@@ -4,6 +4,7 @@
 #define RELAY_LISTENER_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -18,6 +19,7 @@ struct listener {
     /* Fixed once it is open. */
     char address[LISTENER_ADDRESS_SIZE];
     tls_choose_fn *choose; /* by the name that a client asks for; or NULL */
+    bool offload;          /* the kernel makes and opens the records of its connections */
 
     /* -1 once it is closed. Read by the worker that accepts from it, and closed by that while it
      * runs, under the lock; others look at it under the lock. */

@@ -33,10 +33,11 @@ int listener_tls_make(struct tls_server **out, hyperderp_relay *relay,
     if (!options->certificate)
         return options->choose_certificate || options->offload == HYPERDERP_OFFLOAD_KERNEL ? -EINVAL
                                                                                            : 0;
-    if (options->offload == HYPERDERP_OFFLOAD_KERNEL) {
+    int error = options->offload == HYPERDERP_OFFLOAD_KERNEL ? ktls_probe(&relay->ktls) : 0;
+    if (error) {
         log_line(&relay->log, HYPERDERP_LOG_ERROR,
-                 "listener %s: this build cannot leave TLS to the kernel; choose the offload user",
-                 name);
+                 "listener %s: TLS cannot be left to the kernel: %s; or choose the offload user",
+                 name, ktls_advice(error));
         return -EOPNOTSUPP;
     }
     return make_server(out, relay, name, options->certificate, options->choose_certificate);

@@ -199,10 +199,13 @@ int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listene
         return error;
     }
     listener->choose = options.choose_certificate;
+    listener->offload = options.offload == HYPERDERP_OFFLOAD_KERNEL;
     listener_set_tls_server(listener, server);
     listener_set_user_timeout(listener, user_timeout_ms(relay));
     log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, %s)", listener->address,
-             options.certificate ? "TLS 1.3" : "plain TCP");
+             !options.certificate ? "plain TCP"
+             : listener->offload  ? "TLS 1.3 by the kernel"
+                                  : "TLS 1.3");
     return (int)relay->listener_count++;
 }
 

@@ -15,6 +15,7 @@
 #include "relay/listener.h"
 #include "relay/log.h"
 #include "relay/route.h"
+#include "tls/ktls.h"
 #include "tls/vault.h"
 
 #define RELAY_MAX_LISTENERS 64
@@ -48,6 +49,7 @@ struct hyperderp_relay {
     /* Fixed after the start. */
     struct listener listeners[RELAY_MAX_LISTENERS];
     unsigned listener_count;
+    struct ktls_support ktls; /* of zeros while no listener leaves its TLS to the kernel */
 
     /* Shared, atomics. */
     struct limits limits;

@@ -2,23 +2,27 @@
 /* TLS of a connection: ClientHello, handshake, records, faults. */
 #include "relay/secure.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "relay/conn.h"
 #include "relay/sink.h"
 #include "relay/tls_queue.h"
 #include "relay/worker.h"
+#include "tls/ktls.h"
 
 _Static_assert(sizeof(struct secure) <= VAULT_OBJECT, "keys are in the vault");
 
-bool secure_begin(struct conn *conn, struct tls_server *server)
+bool secure_begin(struct conn *conn, struct tls_server *server, bool offload)
 {
     conn->secure = vault_take(&conn->worker->relay->vault);
-    if (conn->secure)
-        conn->secure->server = server;
-    else
+    if (!conn->secure) {
         tls_server_unref(server);
-    return conn->secure != NULL;
+        return false;
+    }
+    conn->secure->server = server;
+    conn->secure->offload = offload;
+    return true;
 }
 
 static void drop_coming(struct conn *conn)
@@ -46,7 +50,7 @@ void secure_end(struct conn *conn)
     tls_queue_leave(conn);
     drop_coming(conn);
     end_handshake(secure);
-    if (secure->stage == SECURE_OPEN)
+    if (secure->stage == SECURE_OPEN || secure->stage == SECURE_KERNEL)
         counters_add(conn->worker->counters, COUNTER_tls_connections, (uint64_t)-1);
     tls_rx_wipe(&secure->rx);
     secure->stage = SECURE_ENDED;
@@ -133,6 +137,7 @@ static bool send_output(struct conn *conn)
 }
 
 static void read_records(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
+static void hand_over(struct conn *conn);
 
 /* From OpenSSL to our own record layer. */
 static void take_over(struct conn *conn)
@@ -144,7 +149,7 @@ static void take_over(struct conn *conn)
     size_t rest_len;
 
     bool done = tls_handshake_finish(secure->handshake, &tx, &secure->rx, &rest, &rest_len) == 0 &&
-                sink_secure(worker, conn->sink, &tx);
+                sink_secure(worker, conn->sink, &tx, secure->offload);
     tls_tx_wipe(&tx);
     if (!done) {
         conn_close(conn, CONN_END_RESOURCES);
@@ -161,6 +166,7 @@ static void take_over(struct conn *conn)
     secure->handshake = NULL;
     end_handshake(secure);
     read_records(conn, NULL, rest, rest_len);
+    hand_over(conn);
     tls_handshake_free(handshake);
 }
 
@@ -226,25 +232,36 @@ static void fault(struct conn *conn, uint8_t alert)
     conn_finish(conn, CONN_END_PROTOCOL);
 }
 
-static void open_record(struct conn *conn, struct io_chunk *chunk, uint8_t *record, size_t size)
+/* The client has changed its key, and rx has the next one. */
+static void follow_key(struct conn *conn, bool asks)
+{
+    struct secure *secure = conn->secure;
+
+    if (secure->by_kernel && ktls_set_rx(conn->sink->fd, &secure->rx) != 0) {
+        counters_add(conn->worker->counters, COUNTER_tls_alerts_sent, 1);
+        sink_set_alert(conn->sink, TLS_ALERT_INTERNAL_ERROR);
+        conn_finish(conn, CONN_END_NEW_KEY);
+        return;
+    }
+    counters_add(conn->worker->counters, COUNTER_tls_key_updates, 1);
+    if (asks)
+        sink_ask_update(conn->sink);
+}
+
+/* Does what a record asks for. Its content is there for TLS_EVENT_DATA. */
+static void act(struct conn *conn, enum tls_event event, struct io_chunk *chunk, uint8_t *content,
+                size_t len)
 {
     struct counters *counters = conn->worker->counters;
-    struct tls_rx *rx = &conn->secure->rx;
-    uint8_t *content;
-    size_t len;
+    const struct tls_rx *rx = &conn->secure->rx;
 
-    enum tls_event event = tls_open(worker_ciphers(conn->worker), rx, record, size, &content, &len);
-    counters_add(counters, COUNTER_tls_records_opened, 1);
     switch (event) {
     case TLS_EVENT_DATA:
         conn_input(conn, chunk, content, len);
         break;
     case TLS_EVENT_UPDATE_REQUEST:
-        sink_ask_update(conn->sink);
-        counters_add(counters, COUNTER_tls_key_updates, 1);
-        break;
     case TLS_EVENT_KEY_UPDATE:
-        counters_add(counters, COUNTER_tls_key_updates, 1);
+        follow_key(conn, event == TLS_EVENT_UPDATE_REQUEST);
         break;
     case TLS_EVENT_CLOSE:
         conn_finish(conn, CONN_END_BY_PEER);
@@ -258,6 +275,18 @@ static void open_record(struct conn *conn, struct io_chunk *chunk, uint8_t *reco
         fault(conn, rx->alert);
         break;
     }
+}
+
+static void open_record(struct conn *conn, struct io_chunk *chunk, uint8_t *record, size_t size)
+{
+    struct worker *worker = conn->worker;
+    uint8_t *content;
+    size_t len;
+
+    enum tls_event event =
+        tls_open(worker_ciphers(worker), &conn->secure->rx, record, size, &content, &len);
+    counters_add(worker->counters, COUNTER_tls_records_opened, 1);
+    act(conn, event, chunk, content, len);
 }
 
 /* Whether the content of records is still wanted. */
@@ -316,6 +345,60 @@ static void join_records(struct conn *conn, struct io_chunk *chunk, uint8_t *byt
     read_records(conn, chunk, bytes - before, before + len);
 }
 
+/* ---- Records that the kernel opens ---- */
+
+/* Leaves opening to the kernel, which begins with a whole record: as soon as those that were
+ * received end with one. Where it does not take the keys, we go on. */
+static void hand_over(struct conn *conn)
+{
+    struct secure *secure = conn->secure;
+
+    if (!secure->offload || secure->stage != SECURE_OPEN || secure->coming || conn->receiving ||
+        !is_reading(conn))
+        return;
+    secure->offload = false;
+    secure->by_kernel =
+        sink_is_offloaded(conn->sink) && ktls_set_rx(conn->sink->fd, &secure->rx) == 0;
+    if (secure->by_kernel)
+        secure->stage = SECURE_KERNEL;
+    else
+        conn_log(conn, "the kernel does not take its TLS keys");
+}
+
+/* What recv() gives is content. */
+static void take_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
+    act(conn, tls_take(&conn->secure->rx, TLS_CONTENT_DATA, bytes, len), chunk, bytes, len);
+}
+
+/* recv() has stopped at a record that is not content. False when it cannot be fetched. */
+static bool take_control(struct conn *conn)
+{
+    uint8_t type, content[KTLS_CONTROL_SIZE];
+    ssize_t len = ktls_recv_record(conn->sink->fd, &type, content, sizeof(content));
+
+    if (len < 0 && len != -EAGAIN && len != -EINTR)
+        return false;
+    if (type == 0 || !is_reading(conn))
+        return true; /* the next receive tells of the end; what is not wanted is gone */
+    act(conn, tls_take(&conn->secure->rx, type, content, (size_t)len), NULL, content,
+        type == TLS_CONTENT_DATA ? (size_t)len : 0);
+    return true;
+}
+
+bool secure_settles(struct conn *conn, int error)
+{
+    if (!conn->secure || !conn->secure->by_kernel)
+        return false;
+    if (error == -EIO)
+        return take_control(conn);
+    int alert = is_reading(conn) ? ktls_fault(conn->sink->fd, error) : -1;
+    if (alert < 0)
+        return false;
+    fault(conn, (uint8_t)alert);
+    return true;
+}
+
 void secure_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
 {
     if (!is_reading(conn))
@@ -335,6 +418,10 @@ void secure_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, siz
             join_records(conn, chunk, bytes, len);
         else
             read_records(conn, chunk, bytes, len);
+        hand_over(conn);
+        break;
+    case SECURE_KERNEL:
+        take_content(conn, chunk, bytes, len);
         break;
     }
 }

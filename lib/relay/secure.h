@@ -25,13 +25,16 @@ enum secure_stage {
     SECURE_QUEUED,  /* the ClientHello waits for its turn (tls_queue.h); nothing is read */
     SECURE_SHAKING, /* has answered, waits for the client's Finished */
     SECURE_OPEN,    /* passes records */
+    SECURE_KERNEL,  /* the same, but the kernel opens them (tls/ktls.h) */
     SECURE_ENDED,   /* holds nothing any more */
 };
 
 struct secure {
     uint8_t stage;        /* enum secure_stage */
     struct frame *coming; /* of a ClientHello or a record, what has come; or NULL */
-    struct tls_rx rx;     /* in SECURE_OPEN */
+    struct tls_rx rx;     /* in SECURE_OPEN and SECURE_KERNEL */
+    bool offload;         /* the kernel is to open records as soon as that is possible */
+    bool by_kernel;       /* it does, to the end of the stream */
 
     /* Until then. */
     struct tls_server *server;       /* a reference */
@@ -40,12 +43,16 @@ struct secure {
     int64_t answered;                /* when the ClientHello was */
 };
 
-/* Puts TLS under a new connection; the reference to server passes, also on failure. False without
- * memory. */
-bool secure_begin(struct conn *conn, struct tls_server *server);
+/* Puts TLS under a new connection, whose records the kernel is to make and open if offload is set;
+ * the reference to server passes, also on failure. False without memory. */
+bool secure_begin(struct conn *conn, struct tls_server *server, bool offload);
 
 /* Takes bytes that the client has sent, which lie in a chunk. */
 void secure_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
+
+/* A receive has ended with this error (negative). Tells whether that was an affair of TLS by the
+ * kernel, which is dealt with. */
+bool secure_settles(struct conn *conn, int error);
 
 /* Answers the ClientHello, which has waited for its turn. */
 void secure_answer(struct conn *conn);
@@ -60,6 +67,12 @@ void secure_end(struct conn *conn);
 static inline bool secure_is_queued(const struct secure *secure)
 {
     return secure && secure->stage == SECURE_QUEUED;
+}
+
+/* Tells whether nothing may be read ahead, as the kernel is to take over where a record ends. */
+static inline bool secure_awaits_kernel(const struct secure *secure)
+{
+    return secure && secure->offload && secure->stage <= SECURE_OPEN;
 }
 
 /* Tells whether a record is half received. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "relay/drainer.h"
+#include "relay/offload.h"
 #include "relay/worker.h"
 
 struct sink *sink_new(struct worker *worker, int fd)
@@ -170,7 +171,13 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
 
 _Static_assert(sizeof(struct sink_tls) <= VAULT_OBJECT, "keys are in the vault");
 
-bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx)
+/* Only the conn's worker can drain a sink that no client has joined with: it stays idle. */
+static bool is_idle(const struct sink *sink)
+{
+    return atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0;
+}
+
+bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx, bool offload)
 {
     struct vault *vault = &worker->relay->vault;
     struct sink_tls *tls = vault_take(vault);
@@ -181,8 +188,9 @@ bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *
     tls->tx = *tx;
     tls->last_alert = TLS_ALERT_CLOSE_NOTIFY;
     atomic_init(&tls->update_asked, false);
+    bool idle = is_idle(sink);
+    tls->by_kernel = idle && offload && offload_begin(sink->fd, tx);
     pthread_mutex_lock(&sink->lock);
-    bool idle = atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0;
     if (idle)
         sink->tls = tls;
     pthread_mutex_unlock(&sink->lock);
@@ -204,6 +212,12 @@ void sink_set_alert(struct sink *sink, uint8_t alert)
     pthread_mutex_unlock(&sink->lock);
 }
 
+void sink_shut(struct sink *sink)
+{
+    if (!sink_is_offloaded(sink))
+        shutdown(sink->fd, SHUT_WR);
+}
+
 void sink_finish(struct worker *worker, struct sink *sink)
 {
     pthread_mutex_lock(&sink->lock);
@@ -211,7 +225,7 @@ void sink_finish(struct worker *worker, struct sink *sink)
     if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0 && !sink->broken) {
         /* A drainer with nothing to send goes on to the alert at once. */
         if (!sink->tls || !become_drainer(worker, sink))
-            shutdown(sink->fd, SHUT_WR);
+            sink_shut(sink);
     }
     pthread_mutex_unlock(&sink->lock);
 }
@@ -240,6 +254,10 @@ static void say_goodbye(struct worker *worker, struct sink *sink)
     if (!sink->tls || sink->broken ||
         atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0 || sink->tls->ended)
         return;
+    if (sink->tls->by_kernel) {
+        (void)!offload_end(sink, sink->tls->last_alert);
+        return;
+    }
     sink->tls->ended = true;
     ssize_t size = tls_seal_alert(worker_ciphers(worker), &sink->tls->tx,
                                   (enum tls_alert)sink->tls->last_alert, record);

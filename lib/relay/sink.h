@@ -28,12 +28,14 @@ struct worker;
 struct sink_tls {
     /* Owned by the draining worker. */
     struct tls_tx tx;
-    bool ended; /* the alert is sealed: nothing may come behind it */
+    bool ended;    /* the alert is sealed: nothing may come behind it */
+    uint64_t used; /* by_kernel: bytes of the key's limit */
 
     /* The client has asked for a new key of ours. Set by the conn's worker, taken by the drainer;
      * relaxed: it orders nothing. */
     atomic_bool update_asked;
 
+    bool by_kernel;      /* fixed: the kernel makes the records (offload.h) */
     uint8_t last_alert;  /* guarded by the sink's lock: enum tls_alert, to be sent last */
     struct vault *vault; /* that it is from */
 };
@@ -103,10 +105,27 @@ bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame);
 void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *chunk,
                      uint8_t *frame, size_t size, enum frame_kind kind);
 
-/* Seals all that is pushed from now on. False when there is no memory, or a drainer still has
- * something in the clear, which cannot be unless a client knows what it has not been sent. The
- * conn's worker only, once, before the client joins. */
-bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx);
+/* Seals all that is pushed from now on; offload leaves that to the kernel, if it can. False when
+ * there is no memory, or a drainer still has something in the clear, which cannot be unless a
+ * client knows what it has not been sent. The conn's worker only, once, before the client joins. */
+bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx, bool offload);
+
+/* Tells whether its drainer makes records. */
+static inline bool sink_seals(const struct sink *sink)
+{
+    return sink->tls && !sink->tls->by_kernel;
+}
+
+/* Tells whether the kernel makes them. */
+static inline bool sink_is_offloaded(const struct sink *sink)
+{
+    return sink->tls && sink->tls->by_kernel;
+}
+
+/* Shuts down the sending side, when all has been sent. Not where the kernel makes the records: it
+ * may still have some that TCP had no room for, and would drop them. There the alert alone says it.
+ */
+void sink_shut(struct sink *sink);
 
 /* The client wants us to change our key: before the next record (RFC 8446 section 4.6.3). The
  * conn's worker only. */
