@@ -2,6 +2,7 @@
 /* Keys for the kernel's record layer, and its records that are not data (linux/tls.h). */
 #include "tls/ktls.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <linux/tls.h>
 #include <netinet/in.h>
@@ -25,12 +26,6 @@ int ktls_attach(int fd)
     return set_option(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls"));
 }
 
-static void write_sequence(uint64_t sequence, uint8_t out[8])
-{
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(sequence >> (8 * (7 - i)));
-}
-
 /* The three suites in the kernel's words. With AES-GCM the IV is in two pieces, the first of which
  * is called salt. */
 union crypto_info {
@@ -47,12 +42,14 @@ union crypto_info {
         memcpy((part)->salt, (half)->iv, sizeof((part)->salt));                                    \
         memcpy((part)->iv, (half)->iv + sizeof((part)->salt), sizeof((part)->iv));                 \
         memcpy((part)->key, (half)->key, sizeof((part)->key));                                     \
-        write_sequence((half)->sequence, (part)->rec_seq);                                         \
+        memcpy((part)->rec_seq, &sequence, sizeof((part)->rec_seq));                               \
     } while (0)
 
 /* Returns the size of the part that is used. */
 static size_t fill_info(union crypto_info *out, const struct tls_half *half)
 {
+    const uint64_t sequence = htobe64(half->sequence);
+
     *out = (union crypto_info){.info = {.version = TLS_1_3_VERSION}};
     switch (half->suite->id) {
     case TLS_AES_128_GCM:
