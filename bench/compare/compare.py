@@ -336,7 +336,7 @@ def compare(arguments):
         print("FAULT: " + fault)
     print(f"The same as Markdown and JSON, with plots: {folder}/")
     if arguments.docs:
-        update_page(arguments.docs, folder)
+        update_page(arguments.docs, head + comparison.about(), comparison)
     return 1 if comparison.faults else 0
 
 

@@ -28,34 +28,57 @@ def write_results(folder, head, host, comparison):
         write(folder, name, text)
 
 
-FIGURES = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.S)
+# The page has a place for each part, so that each may be measured by itself.
+PARTS = ("plain", "tls")
+
+
+def place(part):
+    return re.compile(rf"(<!-- figures of {part}: begin -->\n).*?(<!-- figures of {part}: end -->)",
+                      re.S)
+
+
+def part_of(name):
+    """The part that a figure or a plot belongs to, by its name."""
+    return "tls" if name.startswith("tls_") or "-tls" in name else "plain"
 
 
 def read_page(page):
-    """The text of a page that has a place for the figures."""
+    """The text of a page that has places for the figures."""
     try:
         with open(page, encoding="utf-8") as file:
             text = file.read()
     except OSError as error:
         raise RelayError(f"--docs: {error}") from error
-    if not FIGURES.search(text):
-        raise RelayError(f"--docs: {page} has no place for the figures, between "
-                         "<!-- figures: begin --> and <!-- figures: end -->")
+    for part in PARTS:
+        if not place(part).search(text):
+            raise RelayError(f"--docs: {page} has no place for the figures, between <!-- figures of "
+                             f"{part}: begin --> and <!-- figures of {part}: end -->")
     return text
 
 
-def update_page(page, folder):
-    """Puts the table and the plots of a comparison into docs/performance.md."""
+def figures_of(part, head, comparison, drawn):
+    """A part of the comparison for the page; nothing where it was not measured."""
+    values = {key: value for key, value in comparison.values.items() if part_of(key) == part}
+    if not values:
+        return ""
+    text = "\n".join(f"- {line}" for line in head) + "\n\n" + markdown(values, comparison.limited)
+    return text + "\n" + "".join(f"![{CAPTIONS[name]}](performance/{name})\n"
+                                 for name in drawn if part_of(name) == part)
+
+
+def update_page(page, head, comparison):
+    """Puts what was measured into docs/performance.md, and the plots beside it."""
     text = read_page(page)
-    with open(os.path.join(folder, "compare.md"), encoding="utf-8") as file:
-        figures = file.read().strip() + "\n\n"
-    drawn = [name for name in CAPTIONS if os.path.exists(os.path.join(folder, name))]
-    figures += "".join(f"![{CAPTIONS[name]}](performance/{name})\n" for name in drawn)
-    text = FIGURES.sub(lambda found: found.group(1) + figures + found.group(2), text)
-    plots = os.path.join(os.path.dirname(page), "performance")
-    os.makedirs(plots, exist_ok=True)
-    for name in drawn:
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            write(plots, name, file.read())
+    beside = os.path.join(os.path.dirname(page), "performance")
+    os.makedirs(beside, exist_ok=True)
+    plots = draw(comparison.trials, comparison.values)
+    drawn = [name for name in CAPTIONS if name in plots]
+    for part in PARTS:
+        figures = figures_of(part, head, comparison, drawn)
+        if figures:
+            text = place(part).sub(lambda found: found.group(1) + figures + found.group(2), text)
+            for name in drawn:
+                if part_of(name) == part:
+                    write(beside, name, plots[name])
     with open(page, "w", encoding="utf-8") as file:
         file.write(text)

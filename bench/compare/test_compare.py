@@ -4,6 +4,7 @@
 
 import os
 import tempfile
+import types
 import unittest
 import xml.dom.minidom
 
@@ -191,20 +192,36 @@ class Plots(unittest.TestCase):
 
 
 class Page(unittest.TestCase):
-    def test_figures_replace_those_before(self):
+    def test_what_was_measured_replaces_that_part(self):
+        page_text = "".join(f"{part} above\n<!-- figures of {part}: begin -->\nold {part}\n"
+                            f"<!-- figures of {part}: end -->\nbelow\n" for part in results.PARTS)
+        trials = [{"relay": relay, "load": "tls_bulk", "what": "sweep", "report": report(rate, rate)}
+                  for relay in plots.NAMES for rate in (1e3, 1e4)]
+        values = {"tls_bulk_best": {relay: [2.0, 3.0] for relay in plots.NAMES}}
+        comparison = types.SimpleNamespace(values=values, limited=set(), trials=trials)
         with tempfile.TemporaryDirectory() as folder:
             page = os.path.join(folder, "page.md")
-            results.write(folder, "page.md", "Above\n<!-- figures: begin -->\nold\n"
-                                             "<!-- figures: end -->\nbelow\n")
-            results.write(folder, "compare.md", "| new |\n")
-            results.write(folder, "cpu-tls.svg", "<svg/>")
-            results.update_page(page, folder)
+            results.write(folder, "page.md", page_text)
+            results.update_page(page, ["the head"], comparison)
             with open(page, encoding="utf-8") as file:
-                self.assertEqual(file.read(), "Above\n<!-- figures: begin -->\n| new |\n\n"
-                                 "![CPU of the relay per packet, over TLS](performance/cpu-tls.svg)\n"
-                                 "<!-- figures: end -->\nbelow\n")
-            with open(os.path.join(folder, "performance", "cpu-tls.svg"), encoding="utf-8") as file:
-                self.assertEqual(file.read(), "<svg/>")
+                text = file.read()
+            self.assertIn("old plain\n", text)
+            self.assertNotIn("old tls", text)
+            self.assertIn("tls above\n<!-- figures of tls: begin -->\n- the head\n", text)
+            self.assertIn("| TLS, bulk: best rate", text)
+            self.assertIn("](performance/cpu-tls.svg)\n<!-- figures of tls: end -->\nbelow\n",
+                          text)
+            self.assertTrue(os.path.exists(os.path.join(folder, "performance",
+                                                        "throughput-tls-bulk.svg")))
+            results.update_page(page, ["another"], comparison)
+            with open(page, encoding="utf-8") as file:
+                self.assertEqual(file.read(), text.replace("the head", "another"))
+
+    def test_a_page_without_places_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            results.write(folder, "page.md", "nothing\n")
+            with self.assertRaises(results.RelayError):
+                results.read_page(os.path.join(folder, "page.md"))
 
     def test_every_plot_has_a_caption(self):
         self.assertEqual(sorted(plots.CAPTIONS), ["cpu-tls.svg", "cpu.svg", "latency.svg",
