@@ -77,6 +77,12 @@ func (r *relay) connectAs(ctx context.Context, t *testing.T, name string, privat
 		brw.WriteString(upgradeRequest(r.address(), derp.FastStartHeader+": 1"))
 		p.useConn(t, brw, derp.ServerPublicKey(r.publicKey()))
 	}
+	return r.joined(ctx, t, p)
+}
+
+// joined waits until a peer that has said all it must is connected.
+func (r *relay) joined(ctx context.Context, t *testing.T, p *peer) *peer {
+	t.Helper()
 	p.listen()
 	t.Cleanup(p.leave)
 	expect[derp.ServerInfoMessage](ctx, t, p)

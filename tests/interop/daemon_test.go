@@ -36,8 +36,8 @@ var (
 
 type daemon struct {
 	cmd    *exec.Cmd
-	tls    bool
-	ready  chan struct{} // closed when the log has told the address, the key and with TLS the node
+	pinned bool          // clients know it by the hash of its certificate
+	ready  chan struct{} // closed when the log has told the address, the key and where pinned the node
 	exited chan struct{} // closed when the process has ended; then exitErr is set
 
 	exitErr  error
@@ -81,7 +81,7 @@ hostname = "%s"
 func startDaemon(ctx context.Context, t *testing.T, c cell, s settings) *daemon {
 	t.Helper()
 	d := &daemon{
-		tls:    c.tls,
+		pinned: c.tls && s.identity == nil,
 		ready:  make(chan struct{}),
 		exited: make(chan struct{}),
 		pairs:  counters{},
@@ -178,7 +178,7 @@ func (d *daemon) noteLine(line string) {
 
 // isReady tells whether the log has told all that is needed.
 func (d *daemon) isReady() bool {
-	return d.addr != "" && !d.key.IsZero() && (d.entry != nil || !d.tls)
+	return d.addr != "" && !d.key.IsZero() && (d.entry != nil || !d.pinned)
 }
 
 func (d *daemon) log() string {
@@ -201,7 +201,7 @@ func (d *daemon) publicKey() key.NodePublic {
 
 func (d *daemon) roots() *x509.CertPool { return d.trusted }
 
-// node is the one that the log proposes for a DERPMap.
+// node is the one that the log proposes for a DERPMap; nil when it proposes none, as any map will do.
 func (d *daemon) node() *tailcfg.DERPNode {
 	d.mu.Lock()
 	defer d.mu.Unlock()

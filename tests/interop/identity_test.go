@@ -52,7 +52,7 @@ func makeIdentity(t *testing.T, host string, issuer *identity) *identity {
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: host},
 		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(24 * time.Hour),
+		NotAfter:              time.Now().AddDate(0, 0, 90),
 		BasicConstraintsValid: true,
 	}
 	if ip := net.ParseIP(host); ip != nil {
