@@ -97,11 +97,15 @@ func TestTLSPins(t *testing.T) {
 			}
 			checkPair(ctx, t, pair[0], pair[1])
 		}
-		// The relay has not failed: the client did not want it.
 		counters := r.finish(t)
 		counters.check(t, "handshakes_ok", 2)
 		counters.check(t, "tls_ok", 2)
-		counters.check(t, "tls_failed", 3)
+		// Each client sends an alert and closes, with what the relay sent unread: the reset may
+		// overtake the alert.
+		if counters != nil && counters["tls_failed"]+counters["tls_abandoned"] != 3 {
+			t.Errorf("%d handshakes failed and %d abandoned, together want 3",
+				counters["tls_failed"], counters["tls_abandoned"])
+		}
 	})
 }
 
@@ -126,17 +130,12 @@ func TestTLSChain(t *testing.T) {
 			if node.DERPPort, err = strconv.Atoi(port); err != nil {
 				t.Fatal(err)
 			}
-			// By the name that it calls, and by another name that a DERPMap says to expect.
-			fronted := *node
-			fronted.HostName, fronted.CertName = "front.test", "derp.test"
-			for _, n := range []*tailcfg.DERPNode{node, &fronted} {
-				client := regionClient(key.NewNode(), n)
-				client.TLSConfig = &tls.Config{RootCAs: root.roots()}
-				if err := client.Connect(ctx); err != nil {
-					t.Errorf("%s with CertName %q: %v", n.HostName, n.CertName, err)
-				}
-				client.Close()
+			client := regionClient(key.NewNode(), node)
+			client.TLSConfig = &tls.Config{RootCAs: root.roots()}
+			if err := client.Connect(ctx); err != nil {
+				t.Error(err)
 			}
+			client.Close()
 			// Who expects another name is not content, nor who knows another authority.
 			for name, config := range map[string]*tls.Config{
 				"other name":      {RootCAs: root.roots(), ServerName: "other.test"},
