@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // The ways to connect: Tailscale's whole HTTP client, or its DERP client on a connection that was
-// upgraded by hand, with or without waiting for the relay's answer.
+// upgraded by hand, with or without waiting for the relay's answer. With TLS, connections made here
+// go through crypto/tls, and every certificate is verified.
 
 package interop
 
@@ -9,6 +10,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -19,15 +21,17 @@ import (
 	"tailscale.com/derp"
 	"tailscale.com/derp/derphttp"
 	"tailscale.com/net/netmon"
+	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
 
 type way int
 
 const (
-	byHTTPClient way = iota // derphttp.Client
+	byHTTPClient way = iota // derphttp.Client with a URL
 	byUpgrade               // derp.Client behind a 101
 	byFastStart             // derp.Client that sends ClientInfo along with the request, without a 101
+	byRegion                // derphttp.Client with a DERPMap's region; without TLS as byHTTPClient
 	ways
 )
 
@@ -55,18 +59,30 @@ func (r *relay) connectAs(ctx context.Context, t *testing.T, name string, privat
 	switch how {
 	case byHTTPClient:
 		r.useHTTPClient(ctx, t, p)
+	case byRegion:
+		if r.tls {
+			r.useRegionClient(ctx, t, p)
+		} else {
+			r.useHTTPClient(ctx, t, p)
+		}
 	case byUpgrade:
-		p.conn = r.dial(ctx, t)
+		p.useDialed(r.dial(ctx, t))
 		brw := buffered(p.conn)
 		requestUpgrade(t, brw, r.address())
 		p.useConn(t, brw)
 	case byFastStart:
-		p.conn = r.dial(ctx, t)
+		p.useDialed(r.dial(ctx, t))
 		brw := buffered(p.conn)
 		// Not flushed: the client's first frame takes the request along.
 		brw.WriteString(upgradeRequest(r.address(), derp.FastStartHeader+": 1"))
 		p.useConn(t, brw, derp.ServerPublicKey(r.publicKey()))
 	}
+	return r.joined(ctx, t, p)
+}
+
+// joined waits until a peer that has said all it must is connected.
+func (r *relay) joined(ctx context.Context, t *testing.T, p *peer) *peer {
+	t.Helper()
 	p.listen()
 	t.Cleanup(p.leave)
 	expect[derp.ServerInfoMessage](ctx, t, p)
@@ -75,27 +91,65 @@ func (r *relay) connectAs(ctx context.Context, t *testing.T, name string, privat
 
 func (r *relay) useHTTPClient(ctx context.Context, t *testing.T, p *peer) {
 	t.Helper()
-	c, err := derphttp.NewClient(p.private, "http://"+r.address()+"/derp", discardLog, netmon.NewStatic())
+	c, err := derphttp.NewClient(p.private, r.url("/derp"), discardLog, netmon.NewStatic())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.AppName = "interop ✓"
-	c.SetCanAckPings(true)
+	if r.tls {
+		c.TLSConfig = &tls.Config{RootCAs: r.roots()}
+	}
 	c.SetURLDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialTimed(ctx, address)
-		if err == nil {
-			p.conn = conn
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		p.tcp = conn
+		return conn, nil
 	})
+	p.connectClient(ctx, t, c, r.publicKey())
+}
+
+// useRegionClient connects as tailscaled does: with a region of a DERPMap, which pins the relay's
+// certificate.
+func (r *relay) useRegionClient(ctx context.Context, t *testing.T, p *peer) {
+	t.Helper()
+	p.connectClient(ctx, t, regionClient(p.private, r.node()), r.publicKey())
+}
+
+// regionClient returns a client for a region that consists of this node.
+func regionClient(private key.NodePrivate, node *tailcfg.DERPNode) *derphttp.Client {
+	region := &tailcfg.DERPRegion{RegionID: node.RegionID, RegionCode: "interop",
+		Nodes: []*tailcfg.DERPNode{node}}
+	return derphttp.NewRegionClient(private, discardLog, netmon.NewStatic(),
+		func() *tailcfg.DERPRegion { return region })
+}
+
+func (p *peer) connectClient(ctx context.Context, t *testing.T, c *derphttp.Client,
+	server key.NodePublic) {
+	t.Helper()
+	c.AppName = "interop ✓"
+	c.SetCanAckPings(true)
 	if err := c.Connect(ctx); err != nil {
 		t.Fatalf("%s: %v", p.name, err)
 	}
-	if got := c.ServerPublicKey(); got != r.publicKey() {
-		t.Fatalf("%s: the relay's key is %v, its log says %v", p.name, got, r.publicKey())
+	if got := c.ServerPublicKey(); got != server {
+		t.Fatalf("%s: the relay's key is %v, its log says %v", p.name, got, server)
 	}
 	p.client = c
 	p.close = func() { c.Close() }
+}
+
+// useDialed takes a connection made by dial.
+func (p *peer) useDialed(conn net.Conn) {
+	p.conn, p.tcp = conn, tcpBelow(conn)
+}
+
+// url returns the URL of a path.
+func (r *relay) url(path string) string {
+	if r.tls {
+		return "https://" + r.address() + path
+	}
+	return "http://" + r.address() + path
 }
 
 func (p *peer) useConn(t *testing.T, brw *bufio.ReadWriter, options ...derp.ClientOpt) {
@@ -120,7 +174,7 @@ func (c *timedConn) Write(data []byte) (int, error) {
 	return c.TCPConn.Write(data)
 }
 
-func dialTimed(ctx context.Context, address string) (net.Conn, error) {
+func dialTimed(ctx context.Context, address string) (*timedConn, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -129,8 +183,8 @@ func dialTimed(ctx context.Context, address string) (net.Conn, error) {
 	return &timedConn{conn.(*net.TCPConn)}, nil
 }
 
-// dial opens a connection on which nothing was said yet.
-func (r *relay) dial(ctx context.Context, t *testing.T) net.Conn {
+// dialTCP opens a connection on which nothing was said yet.
+func (r *relay) dialTCP(ctx context.Context, t *testing.T) *timedConn {
 	t.Helper()
 	conn, err := dialTimed(ctx, r.address())
 	if err != nil {
@@ -138,6 +192,41 @@ func (r *relay) dial(ctx context.Context, t *testing.T) net.Conn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+// dial opens a connection on which HTTP is to be spoken: with TLS its handshake is done.
+func (r *relay) dial(ctx context.Context, t *testing.T) net.Conn {
+	t.Helper()
+	conn := r.dialTCP(ctx, t)
+	if !r.tls {
+		return conn
+	}
+	return r.shakeHands(ctx, t, conn, r.tlsConfig())
+}
+
+// shakeHands puts TLS on a connection.
+func (r *relay) shakeHands(ctx context.Context, t *testing.T, conn net.Conn,
+	config *tls.Config) *tls.Conn {
+	t.Helper()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		t.Fatalf("TLS handshake: %v", err)
+	}
+	t.Cleanup(func() { secure.Close() })
+	return secure
+}
+
+// tlsConfig is that of a client which knows the relay by its certificate.
+func (r *relay) tlsConfig() *tls.Config {
+	return &tls.Config{RootCAs: r.roots(), ServerName: r.host}
+}
+
+// tcpBelow returns the TCP connection below another one.
+func tcpBelow(conn net.Conn) *timedConn {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	return conn.(*timedConn)
 }
 
 func buffered(conn net.Conn) *bufio.ReadWriter {

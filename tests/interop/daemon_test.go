@@ -7,11 +7,14 @@ package interop
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,39 +23,75 @@ import (
 	"testing"
 	"time"
 
+	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
 
 var (
 	listeningLine = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
+	nodeLine      = regexp.MustCompile(`the node for a DERPMap: (\{.*\})`)
 	keyLine       = regexp.MustCompile(`nodekey:[0-9a-f]{64}`)
 	counterPair   = regexp.MustCompile(`(?:^|[\s,])([a-z][a-z0-9_]*)=([0-9]+)(?:$|[\s,])`)
 )
 
 type daemon struct {
 	cmd    *exec.Cmd
-	ready  chan struct{} // closed when the log has told the address and the key
+	pinned bool          // clients know it by the hash of its certificate
+	ready  chan struct{} // closed when the log has told the address, the key and where pinned the node
 	exited chan struct{} // closed when the process has ended; then exitErr is set
 
 	exitErr  error
 	signaled bool
+	trusted  *x509.CertPool // with TLS
 
 	mu    sync.Mutex // guards the rest, which the reader of the log writes
 	lines strings.Builder
 	addr  string
 	key   key.NodePublic
+	entry *tailcfg.DERPNode
 	pairs counters
 }
 
-func startDaemon(ctx context.Context, t *testing.T, c cell, listen string) *daemon {
+// writeConfiguration writes the file of a relay with TLS, and returns its name.
+func writeConfiguration(t *testing.T, s settings) string {
+	t.Helper()
+	text := s.more + fmt.Sprintf(`
+key_file = "%s/derp.key"
+[[listener]]
+address = "%s"
+tls = true
+[metrics]
+address = ""
+[stun]
+address = ""
+[tls]
+hostname = "%s"
+`, s.folder, s.listen, s.host)
+	if s.identity != nil {
+		text += fmt.Sprintf("cert = %q\nkey = %q\n", s.identity.write(t, s.folder),
+			filepath.Join(s.folder, identityKeyFile))
+	}
+	name := filepath.Join(s.folder, "config.toml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func startDaemon(ctx context.Context, t *testing.T, c cell, s settings) *daemon {
 	t.Helper()
 	d := &daemon{
+		pinned: c.tls && s.identity == nil,
 		ready:  make(chan struct{}),
 		exited: make(chan struct{}),
 		pairs:  counters{},
 	}
-	d.cmd = exec.Command(os.Getenv("HYPER_DERP"), "--listen", listen,
-		"--workers", strconv.Itoa(c.workers), "--engine", c.engine, "--log-level", "debug")
+	where := []string{"--listen", s.listen}
+	if c.tls {
+		where = []string{"--config", writeConfiguration(t, s)}
+	}
+	d.cmd = exec.Command(os.Getenv("HYPER_DERP"), append(where,
+		"--workers", strconv.Itoa(c.workers), "--engine", c.engine, "--log-level", "debug")...)
 	// A test that is killed must not leave a relay behind.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := d.cmd.StderrPipe()
@@ -73,6 +112,9 @@ func startDaemon(ctx context.Context, t *testing.T, c cell, listen string) *daem
 	defer cancel()
 	select {
 	case <-d.ready:
+		if c.tls {
+			d.trusted = trustedRoots(t, s)
+		}
 	case <-d.exited:
 		t.Fatalf("%s: ended before it listened: %v\n%s(where io_uring is forbidden, set "+
 			"INTEROP_ENGINES=epoll)", d.cmd, d.exitErr, d.log())
@@ -99,7 +141,7 @@ func (d *daemon) noteLine(line string) {
 	defer d.mu.Unlock()
 	d.lines.WriteString(line)
 
-	if d.addr == "" || d.key.IsZero() {
+	if !d.isReady() {
 		if match := listeningLine.FindStringSubmatch(line); match != nil {
 			d.addr = match[1]
 		}
@@ -109,7 +151,13 @@ func (d *daemon) noteLine(line string) {
 				fmt.Fprintf(&d.lines, "interop: %v\n", err)
 			}
 		}
-		if d.addr != "" && !d.key.IsZero() {
+		if match := nodeLine.FindStringSubmatch(line); match != nil {
+			d.entry = new(tailcfg.DERPNode)
+			if err := json.Unmarshal([]byte(match[1]), d.entry); err != nil {
+				fmt.Fprintf(&d.lines, "interop: %v\n", err)
+			}
+		}
+		if d.isReady() {
 			close(d.ready)
 		}
 	}
@@ -128,6 +176,11 @@ func (d *daemon) noteLine(line string) {
 	}
 }
 
+// isReady tells whether the log has told all that is needed.
+func (d *daemon) isReady() bool {
+	return d.addr != "" && !d.key.IsZero() && (d.entry != nil || !d.pinned)
+}
+
 func (d *daemon) log() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -144,6 +197,15 @@ func (d *daemon) publicKey() key.NodePublic {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.key
+}
+
+func (d *daemon) roots() *x509.CertPool { return d.trusted }
+
+// node is the one that the log proposes for a DERPMap; nil when it proposes none, as any map will do.
+func (d *daemon) node() *tailcfg.DERPNode {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.entry
 }
 
 // signal sends the signal that asks for an orderly end; stop then waits for it.

@@ -67,7 +67,7 @@ func TestFramesOfTheRelay(t *testing.T) {
 			{derp.FrameHealth, []byte("ill")},
 			{derp.FrameRestarting, make([]byte, 8)},
 		} {
-			a.writeFrame(frame.frameType, frame.payload)
+			a.writeFrame(t, frame.frameType, frame.payload)
 			data := []byte(fmt.Sprintf("behind %#x", frame.frameType))
 			a.send(t, b.public, data)
 			b.expectPacket(ctx, t, a, data)
@@ -91,7 +91,7 @@ func TestMeshFramesWithoutKey(t *testing.T) {
 			{derp.FrameForwardPacket, append(forward, "forged"...)},
 		} {
 			attacker := r.connectAs(ctx, t, "attacker", key.NewNode(), byUpgrade)
-			attacker.writeFrame(frame.frameType, frame.payload)
+			attacker.writeFrame(t, frame.frameType, frame.payload)
 			// The relay is done with the frame when the Ping behind it is answered or the
 			// connection has ended.
 			attacker.client.SendPing(randomBytes8())

@@ -59,14 +59,14 @@ func TestUpgradeAnswer(t *testing.T) {
 
 // corkedConn holds back what is written until it is released, to send several things at once.
 type corkedConn struct {
-	*timedConn
+	net.Conn
 	held     []byte
 	released bool
 }
 
 func (c *corkedConn) Write(data []byte) (int, error) {
 	if c.released {
-		return c.timedConn.Write(data)
+		return c.Conn.Write(data)
 	}
 	c.held = append(c.held, data...)
 	return len(data), nil
@@ -75,7 +75,7 @@ func (c *corkedConn) Write(data []byte) (int, error) {
 func (c *corkedConn) release(t *testing.T) {
 	t.Helper()
 	c.released = true
-	if _, err := c.timedConn.Write(c.held); err != nil {
+	if _, err := c.Conn.Write(c.held); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -88,8 +88,8 @@ func TestEverythingInOneWrite(t *testing.T) {
 		for _, fastStart := range []bool{true, false} {
 			p := &peer{name: "sender", private: key.NewNode()}
 			p.public = p.private.Public()
-			corked := &corkedConn{timedConn: r.dial(ctx, t).(*timedConn)}
-			p.conn = corked
+			corked := &corkedConn{Conn: r.dial(ctx, t)}
+			p.conn, p.tcp = corked, tcpBelow(corked.Conn)
 			brw := buffered(corked)
 			if fastStart {
 				brw.WriteString(upgradeRequest(r.address(), derp.FastStartHeader+": 1"))
@@ -145,7 +145,11 @@ func TestByteByByte(t *testing.T) {
 		for _, fastStart := range []bool{true, false} {
 			p := &peer{name: "slow peer", private: key.NewNode()}
 			p.public = p.private.Public()
-			p.conn = &slowConn{r.dial(ctx, t)}
+			p.tcp = r.dialTCP(ctx, t)
+			p.conn = &slowConn{p.tcp}
+			if r.tls {
+				p.conn = r.shakeHands(ctx, t, p.conn, r.tlsConfig())
+			}
 			brw := buffered(p.conn)
 			if fastStart {
 				brw.WriteString(upgradeRequest(r.address(), derp.FastStartHeader+": 1"))

@@ -47,10 +47,10 @@ func ask(ctx context.Context, t *testing.T, client *http.Client, method, url str
 
 func TestHTTP(t *testing.T) {
 	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
-		transport := &http.Transport{}
+		transport := &http.Transport{TLSClientConfig: r.tlsConfig()}
 		defer transport.CloseIdleConnections()
 		client := &http.Client{Transport: transport}
-		url := "http://" + r.address()
+		url := r.url("")
 
 		for _, header := range []map[string]string{
 			nil,
@@ -83,10 +83,10 @@ func TestHTTP(t *testing.T) {
 func TestHTTPPages(t *testing.T) {
 	skipOnReference(t, "its pages belong to another program")
 	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
-		transport := &http.Transport{}
+		transport := &http.Transport{TLSClientConfig: r.tlsConfig()}
 		defer transport.CloseIdleConnections()
 		client := &http.Client{Transport: transport}
-		url := "http://" + r.address()
+		url := r.url("")
 
 		home := ask(ctx, t, client, "GET", url+"/", nil)
 		if home.status != http.StatusOK {
@@ -118,10 +118,10 @@ func TestHTTPPages(t *testing.T) {
 func TestHTTPAndDERP(t *testing.T) {
 	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
 		pair := r.connectSeveral(ctx, t, 2)
-		transport := &http.Transport{DisableKeepAlives: true}
+		transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: r.tlsConfig()}
 		client := &http.Client{Transport: transport}
 		for range 50 {
-			got := ask(ctx, t, client, "GET", "http://"+r.address()+"/derp/probe", nil)
+			got := ask(ctx, t, client, "GET", r.url("/derp/probe"), nil)
 			if got.status != http.StatusOK {
 				t.Fatalf("GET /derp/probe: %d, want 200", got.status)
 			}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"tailscale.com/derp"
+	"tailscale.com/types/key"
 )
 
 func TestPacketSizes(t *testing.T) {
@@ -123,13 +124,13 @@ func randomSize(random *rand.Rand) int {
 
 func TestPing(t *testing.T) {
 	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
-		p := r.connectSeveral(ctx, t, 1)[0]
+		p := r.connectAs(ctx, t, "p", key.NewNode(), byUpgrade)
 		for range 20 {
 			p.ping(ctx, t)
 		}
 		// A longer Ping is allowed; its first eight bytes come back.
 		long := pattern(4, 1000)
-		p.writeFrame(derp.FramePing, long)
+		p.writeFrame(t, derp.FramePing, long)
 		if pong := expect[derp.PongMessage](ctx, t, p); !bytes.Equal(pong[:], long[:8]) {
 			t.Errorf("Pong %x for a Ping that begins with %x", pong, long[:8])
 		}
@@ -190,10 +191,11 @@ func TestPingAmongTraffic(t *testing.T) {
 
 func TestNotePreferred(t *testing.T) {
 	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
-		peers := r.connectSeveral(ctx, t, 2)
+		peers := []*peer{r.connectAs(ctx, t, "a", key.NewNode(), byUpgrade),
+			r.connectAs(ctx, t, "b", key.NewNode(), byFastStart)}
 		for _, p := range peers {
 			for _, preferred := range []byte{1, 1, 0, 1} {
-				p.writeFrame(derp.FrameNotePreferred, []byte{preferred})
+				p.writeFrame(t, derp.FrameNotePreferred, []byte{preferred})
 			}
 			p.ping(ctx, t)
 		}

@@ -34,8 +34,9 @@ type peer struct {
 	private key.NodePrivate
 	public  key.NodePublic
 	client  client
-	conn    net.Conn // the connection below client, to write what no client would
-	close   func()   // leaves in an orderly way
+	conn    net.Conn   // what client writes on, to write what it would not; nil with derphttp
+	tcp     *timedConn // the connection below; nil with byRegion and TLS
+	close   func()     // leaves in an orderly way
 
 	received chan struct{} // closed when the receiving goroutine has ended
 	news     chan struct{} // holds a token when something was added to messages, or err was set
@@ -71,7 +72,10 @@ func (p *peer) listen() {
 			}
 			p.deliver(message, err)
 			if err != nil {
-				p.conn.Close() // as every client does when the relay has closed its side
+				// As every client does when the relay has closed its side; derphttp does so itself.
+				if p.conn != nil {
+					p.conn.Close()
+				}
 				return
 			}
 		}
@@ -219,15 +223,20 @@ func (p *peer) leave() {
 // abort closes the connection with a reset instead of a FIN.
 func (p *peer) abort(t *testing.T) {
 	t.Helper()
-	if err := p.conn.(*timedConn).TCPConn.SetLinger(0); err != nil {
+	if err := p.tcp.SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
+	p.tcp.Close()
 	p.leave()
 }
 
 // writeFrame writes a frame of any type and contents. An error is not reported: the relay may have
 // closed the connection at the sight of the frame's header.
-func (p *peer) writeFrame(frameType derp.FrameType, payload []byte) {
+func (p *peer) writeFrame(t *testing.T, frameType derp.FrameType, payload []byte) {
+	t.Helper()
+	if p.conn == nil {
+		t.Fatalf("%s: not a peer that can write any frame", p.name)
+	}
 	p.conn.Write(appendFrame(nil, frameType, payload))
 }
 

@@ -5,6 +5,9 @@
 package interop
 
 import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log"
 	"net"
@@ -15,6 +18,7 @@ import (
 
 	"tailscale.com/derp/derpserver"
 	"tailscale.com/envknob"
+	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
 
@@ -24,13 +28,14 @@ type reference struct {
 	derp     *derpserver.Server
 	http     *http.Server
 	listener net.Listener
+	identity *identity     // nil without TLS
 	served   chan struct{} // closed when the accept loop has ended
 
 	mu    sync.Mutex
 	lines strings.Builder
 }
 
-func startReference(t *testing.T) *reference {
+func startReference(t *testing.T, c cell, s settings) *reference {
 	t.Helper()
 	// Its queues of 32 packets are shorter than the windows of packets under way in these tests.
 	envknob.Setenv("TS_DEBUG_DERP_PER_CLIENT_SEND_QUEUE_DEPTH", fmt.Sprint(2*windowPackets))
@@ -46,11 +51,37 @@ func startReference(t *testing.T) *reference {
 	mux.Handle("/derp", handler)
 	mux.Handle("/derp/", handler)
 	ref.http = &http.Server{Handler: mux, ErrorLog: log.New(ref, "", 0)}
+	if c.tls {
+		ref.identity = cmp.Or(s.identity, makeIdentity(t, s.host, nil))
+		ref.http.TLSConfig = &tls.Config{GetCertificate: ref.identity.get}
+		ref.http.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // no HTTP/2
+		ref.derp.ModifyTLSConfigToAddMetaCert(ref.http.TLSConfig)
+	}
 	go func() {
 		defer close(ref.served)
-		ref.http.Serve(listener)
+		if c.tls {
+			ref.http.ServeTLS(listener, "", "")
+		} else {
+			ref.http.Serve(listener)
+		}
 	}()
 	return ref
+}
+
+func (ref *reference) roots() *x509.CertPool {
+	if ref.identity == nil {
+		return nil
+	}
+	return ref.identity.roots()
+}
+
+func (ref *reference) node() *tailcfg.DERPNode {
+	if ref.identity == nil {
+		return nil
+	}
+	return &tailcfg.DERPNode{Name: "900a", RegionID: 900, HostName: "127.0.0.1",
+		DERPPort: ref.listener.Addr().(*net.TCPAddr).Port, STUNPort: -1,
+		CertName: ref.identity.pin()}
 }
 
 func (ref *reference) logf(format string, args ...any) {

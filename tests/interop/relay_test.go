@@ -6,6 +6,7 @@ package interop
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
 
@@ -33,13 +35,18 @@ const (
 type cell struct {
 	engine  string
 	workers int
+	tls     bool // clients speak TLS
 }
 
 func (c cell) String() string {
-	if c.engine == referenceName {
-		return referenceName
+	name := c.engine
+	if c.engine != referenceName {
+		name = fmt.Sprintf("%s/%d", c.engine, c.workers)
 	}
-	return fmt.Sprintf("%s/%d", c.engine, c.workers)
+	if c.tls {
+		name += "/tls"
+	}
+	return name
 }
 
 // matrix holds the cells of this run; TestMain sets it.
@@ -60,7 +67,7 @@ func chooseMatrix() ([]cell, error) {
 	switch ref := os.Getenv("INTEROP_REFERENCE"); ref {
 	case "":
 	case referenceName:
-		return []cell{{engine: referenceName}}, nil
+		return []cell{{engine: referenceName}, {engine: referenceName, tls: true}}, nil
 	default:
 		return nil, fmt.Errorf("INTEROP_REFERENCE=%q: only %q is known", ref, referenceName)
 	}
@@ -86,7 +93,8 @@ func chooseMatrix() ([]cell, error) {
 				strings.Join(known, ", "))
 		}
 		for _, workers := range []int{1, 3} {
-			cells = append(cells, cell{engine, workers})
+			cells = append(cells, cell{engine: engine, workers: workers},
+				cell{engine: engine, workers: workers, tls: true})
 		}
 	}
 	return cells, nil
@@ -100,6 +108,18 @@ func forEachCell(t *testing.T, test func(ctx context.Context, t *testing.T, r *r
 		t.Run(c.String(), func(t *testing.T) {
 			runCell(t, c, test)
 		})
+	}
+}
+
+// forEachTLSCell does the same with the cells that speak TLS alone.
+func forEachTLSCell(t *testing.T, test func(ctx context.Context, t *testing.T, r *relay)) {
+	t.Helper()
+	for _, c := range matrix {
+		if c.tls {
+			t.Run(c.String(), func(t *testing.T) {
+				runCell(t, c, test)
+			})
+		}
 	}
 }
 
@@ -120,7 +140,7 @@ func runCell(t *testing.T, c cell, test func(ctx context.Context, t *testing.T, 
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), cellDeadline)
 	defer cancel()
-	test(ctx, t, startRelay(ctx, t, c, "127.0.0.1:0"))
+	test(ctx, t, startRelay(ctx, t, c, settings{}))
 }
 
 // skipOnReference skips what Tailscale's server does not do, or does in another way.
@@ -135,28 +155,56 @@ func skipOnReference(t *testing.T, why string) {
 type server interface {
 	address() string
 	publicKey() key.NodePublic
+	// node is what a DERPMap says of the server; nil without TLS.
+	node() *tailcfg.DERPNode
+	// roots are the certificates that a client must trust; nil without TLS.
+	roots() *x509.CertPool
 	// stop ends the server in an orderly way and returns its counters, nil when it has none.
 	stop(t *testing.T) counters
 	log() string
+}
+
+// settings are what a test may ask of a relay; all may be left out.
+type settings struct {
+	listen   string    // address and port
+	host     string    // the name that clients know it by
+	folder   string    // of its key and certificates: another relay in it is the same for clients
+	identity *identity // what it shows to clients; nil: what it made itself
+	more     string    // lines of the configuration, which begin at its top
+}
+
+func (s *settings) complete(t *testing.T) {
+	t.Helper()
+	if s.listen == "" {
+		s.listen = "127.0.0.1:0"
+	}
+	if s.host == "" {
+		s.host = "127.0.0.1"
+	}
+	if s.folder == "" {
+		s.folder = t.TempDir()
+	}
 }
 
 // A relay is a running server and what the tests need to know of it.
 type relay struct {
 	cell
 	server
+	settings
 	stopped  bool
 	counters counters
 }
 
 // startRelay starts the relay of a cell. When the test ends it is stopped and checked, if the test
 // did not do so itself; its log is shown if the test failed.
-func startRelay(ctx context.Context, t *testing.T, c cell, listen string) *relay {
+func startRelay(ctx context.Context, t *testing.T, c cell, s settings) *relay {
 	t.Helper()
-	r := &relay{cell: c}
+	s.complete(t)
+	r := &relay{cell: c, settings: s}
 	if c.engine == referenceName {
-		r.server = startReference(t)
+		r.server = startReference(t, c, s)
 	} else {
-		r.server = startDaemon(ctx, t, c, listen)
+		r.server = startDaemon(ctx, t, c, s)
 	}
 	t.Cleanup(func() {
 		r.finish(t)

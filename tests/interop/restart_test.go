@@ -23,6 +23,7 @@ func TestOrderlyEnd(t *testing.T) {
 				checkPair(ctx, t, peers[0], peers[1])
 
 				// Connections in the middle of their handshake must not delay the end.
+				r.dialTCP(ctx, t)
 				r.dial(ctx, t)
 				halfRequest := r.dial(ctx, t)
 				if _, err := halfRequest.Write([]byte("GET /derp HTTP/1.1\r\nHost:")); err != nil {
@@ -44,7 +45,8 @@ func TestOrderlyEnd(t *testing.T) {
 func TestEndDespiteStubbornClient(t *testing.T) {
 	skipOnReference(t, "it closes without asking")
 	forEachCellAtOnce(t, func(ctx context.Context, t *testing.T, r *relay) {
-		stubborn := &peer{name: "stubborn", private: key.NewNode(), conn: r.dial(ctx, t)}
+		stubborn := &peer{name: "stubborn", private: key.NewNode()}
+		stubborn.useDialed(r.dial(ctx, t))
 		brw := buffered(stubborn.conn)
 		requestUpgrade(t, brw, r.address())
 		stubborn.useConn(t, brw)
@@ -92,7 +94,7 @@ func TestKilledAndStartedAgain(t *testing.T) {
 			p.expectEnd(ctx, t, prompt)
 		}
 
-		again := startRelay(ctx, t, r.cell, r.address())
+		again := startRelay(ctx, t, r.cell, settings{listen: r.address(), folder: r.folder})
 		if again.address() != r.address() {
 			t.Fatalf("listens on %s, want %s", again.address(), r.address())
 		}

@@ -279,6 +279,19 @@ static void other_protocols_are_refused_with_an_alert(void **state)
     teardown(&fixture);
 }
 
+/* OpenSSL would agree to them, and the record layer would not know. */
+static void short_records_are_refused_with_an_alert(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+
+    setup(&fixture);
+    SSL_set_tlsext_max_fragment_length(fixture.client.ssl, TLSEXT_max_fragment_length_512);
+    assert_int_equal(shake_hands(&fixture, 4096), TLS_PROGRESS_FAILED);
+    expect_alert(&fixture, "handshake failure");
+    teardown(&fixture);
+}
+
 static void rubbish_and_too_much_fail(void **state)
 {
     (void)state;
@@ -325,6 +338,7 @@ int main(void)
         cmocka_unit_test(the_chain_ends_with_the_relays_key),
         cmocka_unit_test(older_versions_are_refused_with_an_alert),
         cmocka_unit_test(other_protocols_are_refused_with_an_alert),
+        cmocka_unit_test(short_records_are_refused_with_an_alert),
         cmocka_unit_test(rubbish_and_too_much_fail),
         cmocka_unit_test(first_bytes_tell_a_client_hello),
     };
