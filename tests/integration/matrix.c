@@ -87,9 +87,10 @@ static int clean_up(void **state)
 
 static bool has_cell(const struct matrix_test *test, const struct cell *cell, bool first)
 {
-    enum cells wanted = (enum cells)(test->cells & ~(unsigned)CELLS_TLS);
+    const unsigned tls = CELLS_TLS | CELLS_TLS_ALONE;
+    enum cells wanted = (enum cells)(test->cells & ~tls);
 
-    if (cell->tls && !(test->cells & CELLS_TLS))
+    if (cell->tls ? !(test->cells & tls) : (test->cells & CELLS_TLS_ALONE) != 0)
         return false;
     return wanted == CELLS_ALL || (cell->workers == 1 && wanted == CELLS_ENGINES) ||
            (wanted == CELLS_ONE && first);

@@ -39,10 +39,11 @@ struct cell {
 };
 
 enum cells {
-    CELLS_ONE,     /* one worker, the first engine that is there */
-    CELLS_ENGINES, /* each engine, one worker */
-    CELLS_ALL,     /* each engine, one worker and three */
-    CELLS_TLS = 4, /* added to one of those: over TLS as well */
+    CELLS_ONE,           /* one worker, the first engine that is there */
+    CELLS_ENGINES,       /* each engine, one worker */
+    CELLS_ALL,           /* each engine, one worker and three */
+    CELLS_TLS = 4,       /* added to one of those: over TLS as well */
+    CELLS_TLS_ALONE = 8, /* over TLS alone */
 };
 
 struct matrix_test {

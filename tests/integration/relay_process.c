@@ -250,7 +250,8 @@ void process_await_ready(struct process *process)
 
 /* The command line knows no TLS: a folder with a configuration, in which the daemon makes itself a
  * key and a certificate. */
-static struct process *start_tls(const struct cell *cell, unsigned port, int core)
+static struct process *start_tls(const struct cell *cell, unsigned port, int core,
+                                 const char *lines)
 {
     char folder[64] = "/tmp/hyper-derp-test-XXXXXX", file[96];
     const char *arguments[] = {"-c", file, NULL};
@@ -260,10 +261,10 @@ static struct process *start_tls(const struct cell *cell, unsigned port, int cor
     FILE *out = fopen(file, "w");
     assert_non_null(out);
     fprintf(out,
-            "workers = %u\nkey_file = \"%s/derp.key\"\n"
+            "%s\nworkers = %u\nkey_file = \"%s/derp.key\"\n"
             "[[listener]]\naddress = \"127.0.0.1:%u\"\n"
             "[tls]\nhostname = \"127.0.0.1\"\n[metrics]\naddress = \"\"\n[io]\nengine = \"%s\"\n",
-            cell->workers, folder, port, hyperderp_engine_name(cell->engine));
+            lines, cell->workers, folder, port, hyperderp_engine_name(cell->engine));
     assert_int_equal(fclose(out), 0);
     struct process *process = process_spawn(DAEMON, arguments, core);
     snprintf(process->folder, sizeof(process->folder), "%s", folder);
@@ -271,10 +272,15 @@ static struct process *start_tls(const struct cell *cell, unsigned port, int cor
     return process;
 }
 
+struct process *process_start_tls(const struct cell *cell, int core, const char *lines)
+{
+    return start_tls(cell, 0, core, lines);
+}
+
 struct process *process_start(const struct cell *cell, unsigned port, int core)
 {
     if (cell->tls)
-        return start_tls(cell, port, core);
+        return start_tls(cell, port, core, "");
     char address[32], workers[16];
     const char *arguments[] = {"--listen", address,    "--workers",
                                workers,    "--engine", hyperderp_engine_name(cell->engine),
@@ -469,6 +475,36 @@ static unsigned list_files(const struct process *process, bool show)
     }
     closedir(dir);
     return count;
+}
+
+static int64_t waited_ns(pid_t pid, const char *task)
+{
+    char file[320];
+    uint64_t ran = 0, waited = 0;
+
+    snprintf(file, sizeof(file), "/proc/%d/task/%s/schedstat", (int)pid, task);
+    FILE *in = fopen(file, "r");
+    if (!in)
+        return 0;
+    if (fscanf(in, "%" SCNu64 " %" SCNu64, &ran, &waited) != 2)
+        waited = 0;
+    fclose(in);
+    return (int64_t)waited;
+}
+
+int64_t process_waited_us(const struct process *process)
+{
+    char folder[64];
+    int64_t sum = 0;
+
+    snprintf(folder, sizeof(folder), "/proc/%d/task", (int)process->pid);
+    DIR *tasks = opendir(folder);
+    assert_non_null(tasks);
+    for (struct dirent *task; (task = readdir(tasks));)
+        if (task->d_name[0] != '.')
+            sum += waited_ns(process->pid, task->d_name);
+    closedir(tasks);
+    return sum / 1000;
 }
 
 unsigned process_files(const struct process *process)

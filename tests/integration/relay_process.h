@@ -23,6 +23,9 @@ struct process *process_spawn(const char *variable, const char *const *arguments
  * returns once it listens. */
 struct process *process_start(const struct cell *cell, unsigned port, int core);
 
+/* The same for a daemon that speaks TLS, with lines of its own at the top of its configuration. */
+struct process *process_start_tls(const struct cell *cell, int core, const char *lines);
+
 /* Waits until the daemon says where it listens. */
 void process_await_ready(struct process *process);
 
@@ -60,6 +63,10 @@ uint64_t process_counter(struct process *process, const char *name);
 long process_rss_kib(const struct process *process);
 long process_peak_kib(const struct process *process);
 unsigned process_files(const struct process *process);
+
+/* Microseconds that its threads could have run, but had no core; 0 where the kernel does not tell.
+ */
+int64_t process_waited_us(const struct process *process);
 
 /* Waits until no more files are open than that; fails with a list of them. */
 void process_await_files(struct process *process, unsigned most);

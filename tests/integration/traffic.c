@@ -192,6 +192,8 @@ struct pair {
     /* The thread's, until it is joined. */
     uint32_t sent, received;
     int64_t max_latency_us;
+    uint32_t *latencies_us; /* of received packets, in the order of arrival */
+    size_t room;            /* in it */
     const char *fault;
     int error;
 };
@@ -211,6 +213,24 @@ static bool pair_send(struct pair *pair)
     else
         pair->sent++;
     return pair->error == 0;
+}
+
+static void note_latency(struct pair *pair, int64_t latency)
+{
+    if (pair->received == pair->room) {
+        size_t room = pair->room ? 2 * pair->room : 1024;
+        uint32_t *grown = realloc(pair->latencies_us, room * sizeof(*grown));
+        if (!grown) {
+            pair->fault = "no memory";
+            return;
+        }
+        pair->latencies_us = grown;
+        pair->room = room;
+    }
+    pair->latencies_us[pair->received] = (uint32_t)(latency < UINT32_MAX ? latency : UINT32_MAX);
+    if (latency > pair->max_latency_us)
+        pair->max_latency_us = latency;
+    pair->received++;
 }
 
 /* Takes one packet, if one comes within the time. */
@@ -236,10 +256,7 @@ static bool pair_recv(struct pair *pair, int timeout_ms)
         pair->fault = "lost or out of order";
     } else {
         memcpy(&sent_at, message.payload + pair->len, sizeof(sent_at));
-        int64_t latency = now_us() - sent_at;
-        if (latency > pair->max_latency_us)
-            pair->max_latency_us = latency;
-        pair->received++;
+        note_latency(pair, now_us() - sent_at);
     }
     return pair->fault == NULL;
 }
@@ -280,19 +297,43 @@ struct pair *pair_start(const char *address, unsigned rate, size_t len)
     return pair;
 }
 
+static int compare_latencies(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+
+    return (left > right) - (left < right);
+}
+
+/* What so many of 100 packets took at most; they are sorted. */
+static uint32_t percentile(const struct pair *pair, unsigned of_100)
+{
+    return pair->received ? pair->latencies_us[(uint64_t)pair->received * of_100 / 100] : 0;
+}
+
 void pair_stop(struct pair *pair, const char *beside_what, int64_t within_us)
+{
+    pair_stop_within(pair, beside_what, within_us, within_us);
+}
+
+void pair_stop_within(struct pair *pair, const char *beside_what, int64_t within_us, int64_t p99_us)
 {
     atomic_store(&pair->stop, true);
     pthread_join(pair->thread, NULL);
-    print_message("a pair beside %s: %u packets sent, %u received, at most %.1f ms\n", beside_what,
-                  pair->sent, pair->received, (double)pair->max_latency_us / 1000);
+    if (pair->received > 0)
+        qsort(pair->latencies_us, pair->received, sizeof(uint32_t), compare_latencies);
+    print_message("a pair beside %s: %u packets sent, %u received, p50 %.1f ms, p99 %.1f ms, at "
+                  "most %.1f ms\n",
+                  beside_what, pair->sent, pair->received, percentile(pair, 50) / 1000.0,
+                  percentile(pair, 99) / 1000.0, (double)pair->max_latency_us / 1000);
     if (pair->fault)
         fail_msg("the pair's packet %u: %s (%s)", pair->received, pair->fault,
                  strerror(-pair->error));
     assert_true(pair->sent > 0);
     assert_int_equal(pair->received, pair->sent);
     assert_true(pair->max_latency_us < within_us);
+    assert_true(percentile(pair, 99) <= p99_us);
     client_socket_close(pair->from);
     client_socket_close(pair->to);
+    free(pair->latencies_us);
     free(pair);
 }

@@ -45,4 +45,8 @@ struct pair *pair_start(const char *address, unsigned rate, size_t len);
  * within that time of being sent. */
 void pair_stop(struct pair *pair, const char *beside_what, int64_t within_us);
 
+/* The same, and 99 of 100 packets must have arrived within p99_us. */
+void pair_stop_within(struct pair *pair, const char *beside_what, int64_t within_us,
+                      int64_t p99_us);
+
 #endif
