@@ -15,12 +15,27 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Of the case that runs. */
 static bool over_tls;
+
+hyperderp_offload fixture_offload;
+
+/* Where the kernel can do TLS, the same cases are run once more with it: FIXTURE_OFFLOAD=kernel,
+ * and a pattern in FIXTURE_ONLY names the cases. */
+__attribute__((constructor)) static void read_environment(void)
+{
+    const char *offload = getenv("FIXTURE_OFFLOAD"), *only = getenv("FIXTURE_ONLY");
+
+    if (offload && strcmp(offload, "kernel") == 0)
+        fixture_offload = HYPERDERP_OFFLOAD_KERNEL;
+    if (only)
+        cmocka_set_test_filter(only);
+}
 
 /* The TLS of sockets that tests use by their number. */
 #define MAX_STREAMS 1024
@@ -73,11 +88,21 @@ static unsigned open_files(void)
     return count;
 }
 
+/* What goes wrong in the relay belongs to what is said of a test that fails. */
+static void print_line(void *user, hyperderp_log_level level, const char *line)
+{
+    (void)user;
+    (void)level;
+    printf("relay: %s\n", line);
+}
+
 hyperderp_relay_options fixture_options(hyperderp_engine engine, unsigned workers)
 {
     hyperderp_relay_options options;
 
     hyperderp_relay_options_init(&options);
+    options.log = print_line;
+    options.log_level = HYPERDERP_LOG_ERROR;
     options.engine = engine;
     options.workers = workers;
     return options;
@@ -124,6 +149,8 @@ void fixture_start(struct fixture *fixture, const hyperderp_relay_options *optio
     hyperderp_listener_options_init(&listener);
     listener.fd = listening_socket(send_buffer);
     listener.certificate = over_tls ? fixture_certificate() : NULL;
+    if (over_tls)
+        listener.offload = fixture_offload;
     assert_int_equal(hyperderp_relay_add_listener(fixture->relay, &listener), 0);
     assert_int_equal(hyperderp_relay_listener_address(fixture->relay, 0, fixture->address,
                                                       sizeof(fixture->address)),

@@ -105,6 +105,9 @@ extern struct fixture_cell fixture_uring, fixture_epoll, fixture_uring_tls, fixt
  * speaks TLS or not, as the case wants. */
 hyperderp_engine fixture_engine(void **state);
 
+/* Who makes the records of TLS listeners; a test may set it. */
+extern hyperderp_offload fixture_offload;
+
 /* Whether the case is one over TLS. */
 bool fixture_is_tls(void);
 
