@@ -273,10 +273,15 @@ def header(host, network, relays, arguments, comparison):
 
 
 def noise(host):
+    """What makes the figures worth less, in lines."""
+    found = []
     if host["load_before"] > 0.3:
-        return [f"NOISY: the load average was {host['load_before']:.2f} before the first run; other "
-                "programs took part of the cores"]
-    return []
+        found.append(f"NOISY: the load average was {host['load_before']:.2f} before the first run; "
+                     "other programs took part of the cores")
+    if host["congestion_control"] == "bbr":
+        found.append("NOISY: BBR paces what goes over loopback; to let the comparison use CUBIC: sysctl "
+                     "net.ipv4.tcp_allowed_congestion_control='reno bbr cubic'")
+    return found
 
 
 def choose_cores(arguments):
