@@ -111,7 +111,10 @@ int ktls_send_record(int fd, enum tls_content type, const void *bytes, size_t le
     header->cmsg_type = TLS_SET_RECORD_TYPE;
     header->cmsg_len = CMSG_LEN(sizeof(uint8_t));
     *CMSG_DATA(header) = (uint8_t)type;
-    ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent;
+    do
+        sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return -errno;
     return (size_t)sent == len ? 0 : -EIO;

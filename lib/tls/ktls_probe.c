@@ -3,12 +3,14 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "tls/ktls.h"
+
+#define PATIENCE_MS 2000
 
 /* A socket that listens on a port of the kernel's choice, and its address. */
 static int listen_somewhere(int family, struct sockaddr_storage *address, socklen_t *size)
@@ -31,22 +33,36 @@ static int listen_somewhere(int family, struct sockaddr_storage *address, sockle
     return fd;
 }
 
+/* Waits until connecting has succeeded or failed; a packet filter may have taken it away. */
+static int await_connection(int fd)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLOUT};
+    int result, error = 0;
+    socklen_t size = sizeof(error);
+
+    do
+        result = poll(&poller, 1, PATIENCE_MS);
+    while (result < 0 && errno == EINTR);
+    if (result <= 0)
+        return result < 0 ? -errno : -ETIMEDOUT;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
+}
+
 /* Nobody accepts: for the one who connects, the connection is there as soon as the kernel has it in
- * the listener's queue. */
+ * the listener's queue. Without blocking, as a blocking connect() is cut short by any signal, and
+ * by what a ring of io_uring that was closed has left to do. */
 static int connect_to(const struct sockaddr_storage *address, socklen_t size)
 {
-    const struct timeval patience = {.tv_sec = 2}; /* should a packet filter take it away */
-    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
 
     if (fd < 0)
         return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
-        connect(fd, (const struct sockaddr *)address, size) != 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    return fd;
+    if (connect(fd, (const struct sockaddr *)address, size) != 0)
+        error = errno == EINPROGRESS || errno == EINTR ? await_connection(fd) : -errno;
+    if (error == 0)
+        return fd;
+    close(fd);
+    return error;
 }
 
 static int try_suite(const struct sockaddr_storage *address, socklen_t size, uint16_t id,
