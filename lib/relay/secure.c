@@ -52,6 +52,8 @@ void secure_end(struct conn *conn)
     end_handshake(secure);
     if (secure->stage == SECURE_OPEN || secure->stage == SECURE_KERNEL)
         counters_add(conn->worker->counters, COUNTER_tls_connections, (uint64_t)-1);
+    if (secure->stage == SECURE_KERNEL)
+        counters_add(conn->worker->counters, COUNTER_tls_kernel_connections, (uint64_t)-1);
     tls_rx_wipe(&secure->rx);
     secure->stage = SECURE_ENDED;
 }
@@ -359,10 +361,12 @@ static void hand_over(struct conn *conn)
     secure->offload = false;
     secure->by_kernel =
         sink_is_offloaded(conn->sink) && ktls_set_rx(conn->sink->fd, &secure->rx) == 0;
-    if (secure->by_kernel)
-        secure->stage = SECURE_KERNEL;
-    else
+    if (!secure->by_kernel) {
         conn_log(conn, "the kernel does not take its TLS keys");
+        return;
+    }
+    secure->stage = SECURE_KERNEL;
+    counters_add(conn->worker->counters, COUNTER_tls_kernel_connections, 1);
 }
 
 /* What recv() gives is content. */

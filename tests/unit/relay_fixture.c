@@ -187,6 +187,9 @@ void fixture_stop(struct fixture *fixture)
     assert_int_equal(counters.connections, 0);
     assert_int_equal(counters.peers_active, 0);
     assert_int_equal(counters.home_clients, 0);
+    assert_int_equal(counters.tls_connections, 0);
+    assert_int_equal(counters.tls_kernel_connections, 0);
+    assert_int_equal(counters.tls_handshakes_active, 0);
     hyperderp_relay_free(fixture->relay);
     fixture->relay = NULL;
     /* The kernel tears a ring down behind the program's back, but its file is gone at once. */

@@ -106,6 +106,7 @@ static void kernel_makes_and_opens_the_records(void **state)
     hyperderp_counters counters = fixture_counters(&fixture);
     assert_int_equal(counters.tls_records_sealed, 0);
     assert_int_equal(counters.tls_connections, 2);
+    assert_int_equal(counters.tls_kernel_connections, 2);
     client_socket_close(a);
     client_socket_close(b);
     fixture_stop(&fixture);
