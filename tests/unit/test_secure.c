@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "relay/relay.h"
 #include "relay/tls_queue.h"
 #include "relay_fixture.h"
 
@@ -188,6 +189,51 @@ static void keys_change_while_packets_flow(void **state)
     }
     /* Five of the client alone, five that ask, and five answers. */
     assert_int_equal(fixture_counters(&fixture).tls_key_updates, 15);
+    client_socket_close(a);
+    client_socket_close(b);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
+/* Waits until nobody drains, and keeps it so: who will has to take the lock first. */
+static void lock_when_idle(struct sink *sink)
+{
+    int64_t until = fixture_now_ms() + FIXTURE_PATIENCE_MS;
+
+    for (;;) {
+        pthread_mutex_lock(&sink->lock);
+        if (atomic_load(&sink->draining) == 0)
+            return;
+        pthread_mutex_unlock(&sink->lock);
+        assert_true(fixture_now_ms() < until);
+        usleep(1000);
+    }
+}
+
+/* The relay changes its own key before the limit of RFC 8446 section 5.5. Sixteen million records
+ * are too many for a test: this connection's suite gets a lower limit. */
+static void keys_that_are_used_up_are_changed(void **state)
+{
+    static struct tls_suite short_lived;
+    hyperderp_relay_options options = options_for(state, 3);
+    struct fixture fixture;
+    struct sink *sink;
+
+    fixture_start(&fixture, &options, 0);
+    struct client_socket *a = fixture_join(&fixture, 0), *b = fixture_join(&fixture, 0);
+    struct peer *peer = route_find(&fixture.relay->routes, client_socket_key(b), &sink);
+    assert_non_null(peer);
+    lock_when_idle(sink);
+    short_lived = *sink->tls->tx.half.suite;
+    short_lived.record_limit = 3;
+    sink->tls->tx.half.suite = &short_lived;
+    pthread_mutex_unlock(&sink->lock);
+    for (unsigned i = 0; i < 20; i++)
+        fixture_pass(a, b, "under one key or the next");
+    /* A KeyUpdate is a record under the old key: three packets and it make a life. */
+    assert_in_range(fixture_counters(&fixture).tls_key_updates, 5, 8);
+    sink_unref(sink);
+    peer_unref(peer);
     client_socket_close(a);
     client_socket_close(b);
     fixture_wait(&fixture, counters_connections_are, 0);
@@ -466,6 +512,7 @@ int main(void)
         FIXTURE_ON_TLS(hostile_records_get_their_alert),
         FIXTURE_ON_TLS(records_that_bring_nothing_are_bounded),
         FIXTURE_ON_TLS(keys_change_while_packets_flow),
+        FIXTURE_ON_TLS(keys_that_are_used_up_are_changed),
         FIXTURE_ON_TLS(each_side_says_goodbye),
         FIXTURE_ON_TLS(half_a_record_is_not_waited_for_forever),
         FIXTURE_ON_TLS(handshakes_have_a_deadline),
