@@ -17,10 +17,11 @@
 static struct load_options options;
 static bool json;
 
-/* Reads words that are separated by spaces. */
+/* Reads words that are separated by spaces; what options point to is valid until the next call. */
 static int read_line(const char *line)
 {
-    char copy[200], *words[20] = {"hyper-derp-bench"}, *rest = copy;
+    static char copy[200];
+    char *words[20] = {"hyper-derp-bench"}, *rest = copy;
     int count = 1;
 
     options = (struct load_options){.relay = "default", .peers = 20, .size = 1400, .burst = 1};
