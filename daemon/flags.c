@@ -45,7 +45,8 @@ static const char help[] =
     "                        with --headscale the file that its derp.paths names. A self-signed\n"
     "                        certificate is made where there is none yet: its hash is part of it\n"
     "\n"
-    "Without a configuration file there are no metrics, and the key is a new one each time.\n"
+    "Without a configuration file there are no metrics and no STUN, and the key is a new one each\n"
+    "time.\n"
     "SIGHUP reads the file again. SIGTERM and SIGINT end the daemon: clients are told to come\n"
     "back, what is queued is sent. A second signal ends it at once.\n"
     "\n"
@@ -333,6 +334,8 @@ int flags_apply(const struct flags *flags, struct config *config)
         error = set_text(&config->metrics.address, DEV_METRICS);
     else if (error == 0 && !flags->config_file)
         error = set_text(&config->metrics.address, "");
+    if (error == 0 && (flags->dev || !flags->config_file))
+        error = set_text(&config->stun_address, "");
     if (error == 0 && config->listener_count == 0 && !config_add_listener(config))
         error = -ENOMEM;
     return error;

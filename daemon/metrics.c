@@ -132,6 +132,20 @@ static void write_certificate_reloads(FILE *out, const struct metric *metric,
     labelled(out, metric, "outcome", "failed", figures->status->certificate_reload_errors);
 }
 
+static void write_stun_answers(FILE *out, const struct metric *metric,
+                               const struct figures *figures)
+{
+    labelled(out, metric, "family", "ipv4", figures->relay.stun_answers_ipv4);
+    labelled(out, metric, "family", "ipv6", figures->relay.stun_answers_ipv6);
+}
+
+static void write_stun_ignored(FILE *out, const struct metric *metric,
+                               const struct figures *figures)
+{
+    labelled(out, metric, "reason", "malformed", figures->relay.stun_malformed);
+    labelled(out, metric, "reason", "unsupported", figures->relay.stun_unsupported);
+}
+
 static void write_frames(FILE *out, const struct metric *metric, const struct figures *figures)
 {
     labelled(out, metric, "frame", "keep_alive", figures->relay.keepalives);
@@ -306,6 +320,15 @@ static const struct metric metrics[] = {
     {"hyper_derp_tls_certificate_reloads_total", "counter", "outcome",
      "Certificates that came into use after the start, and changed files that held none.",
      write_certificate_reloads, 0},
+
+    {"hyper_derp_stun_answers_total", "counter", "family", "STUN requests answered.",
+     write_stun_answers, 0},
+    {"hyper_derp_stun_ignored_total", "counter", "reason",
+     "Datagrams on the port of STUN that were not answered: malformed is no message of STUN, "
+     "unsupported one that asks for something else.",
+     write_stun_ignored, 0},
+    {"hyper_derp_stun_send_errors_total", "counter", "", "STUN answers that could not be sent.",
+     RELAY(stun_send_errors)},
 
     {"hyper_derp_worker_connections", "gauge", "worker", "Connections that the worker owns.",
      WORKER(connections)},

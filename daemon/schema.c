@@ -108,9 +108,10 @@ const struct schema_key schema_keys[] = {
          "start; `auto`, what is faster here."},
 
     /* ---- STUN ---- */
-    {"stun", "address", SCHEMA_STRING, FIELD(stun_address), "\"\"", "\":3478\"", "\"3478\"",
-     .check = schema_check_address, .later = "STUN",
-     .doc = "The UDP address; `\"\"` turns it off. A build with STUN has `:3478` as its default."},
+    {"stun", "address", SCHEMA_STRING, FIELD(stun_address), "\":3478\"", "\"192.0.2.1:3478\"",
+     "\"3478\"", .check = schema_check_address,
+     .doc = "The UDP address: `HOST:PORT`, `:PORT` or `[IPV6]:PORT`; `\"\"` turns it off. Open it "
+            "in the firewall. Nobody is answered while the daemon starts or stops."},
 
     /* ---- metrics ---- */
     {"metrics", "address", SCHEMA_STRING, FIELD(metrics.address), "\":9090\"", "\"127.0.0.1:9090\"",

@@ -100,6 +100,12 @@ static int add_listeners(hyperderp_relay *relay, const struct config *config,
     return error;
 }
 
+static int add_stun(hyperderp_relay *relay, const char *address)
+{
+    int stun = hyperderp_relay_add_stun(relay, address);
+    return stun < 0 ? stun : 0; /* the relay has logged why */
+}
+
 int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags,
                   hyperderp_certificate *certificate)
 {
@@ -117,6 +123,8 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
         return error == -EINVAL ? STATUS_CONFIG : STATUS_SYSTEM;
     }
     error = add_listeners(*out, config, certificate);
+    if (error == 0 && *config->stun_address)
+        error = add_stun(*out, config->stun_address);
     if (error)
         return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_SYSTEM;
     error = hyperderp_relay_start(*out);

@@ -154,6 +154,8 @@ address = ""
 
 [metrics]
 address = ""
+[stun]
+address = ""
 """
 
 

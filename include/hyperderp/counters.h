@@ -131,6 +131,12 @@ typedef struct hyperderp_counters {
     /** gauge: connections by state; the sum is `connections` but for those that wait to be freed */
     uint64_t connections_by_state[HYPERDERP_CONNECTION_STATES];
     uint64_t refused[HYPERDERP_REFUSALS]; /**< connections, by reason; the sum is slab_exhausts */
+
+    uint64_t stun_answers_ipv4; /**< STUN requests answered, of clients with IPv4 */
+    uint64_t stun_answers_ipv6; /**< the same, with IPv6 */
+    uint64_t stun_malformed;    /**< datagrams ignored as they were no message of STUN */
+    uint64_t stun_unsupported;  /**< messages of STUN ignored as they asked for something else */
+    uint64_t stun_send_errors;  /**< answers that could not be sent at once */
 } hyperderp_counters;
 
 /** Figures of one worker, since it started. */

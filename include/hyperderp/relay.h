@@ -278,6 +278,33 @@ HYPERDERP_API int hyperderp_relay_listener_address(const hyperderp_relay *relay,
                                                    char *text, size_t room);
 
 /**
+ * Answers STUN (RFC 8489) on a UDP address: binding requests, by which clients learn their own
+ * address and how far the relay is. Whatever else comes is ignored and counted. While the relay
+ * does not run, nobody is answered; a drain closes the socket.
+ *
+ * @param relay    a relay that has not been started.
+ * @param address  "HOST:PORT", "[IPV6]:PORT", or ":PORT" for every IPv6 and IPv4 address; port 0
+ *                 lets the kernel choose. An answer leaves from the address that was asked.
+ * @return the number of the socket, 0 for the first; -EINVAL for an address of the wrong form;
+ *         -EBUSY after the start; -ENOSPC when there are 8 already; -ENOENT for a name that does
+ *         not resolve; -ENOMEM; or the -errno of socket() or bind(), such as -EADDRINUSE.
+ *         options.log of the relay gets a line that says what failed and on what address.
+ */
+HYPERDERP_API int hyperderp_relay_add_stun(hyperderp_relay *relay, const char *address);
+
+/**
+ * Tells the address that STUN is answered on, with the port that the kernel chose.
+ *
+ * @param relay  the relay.
+ * @param stun   the number that hyperderp_relay_add_stun() returned.
+ * @param text   receives "192.0.2.1:3478" or "[::]:3478", with a NUL.
+ * @param room   bytes there; 64 are always enough.
+ * @return 0; -EINVAL for a number that is not a socket's; -ENOSPC when the text does not fit.
+ */
+HYPERDERP_API int hyperderp_relay_stun_address(const hyperderp_relay *relay, int stun, char *text,
+                                               size_t room);
+
+/**
  * Starts the workers, each a thread of its own with all signals blocked, and returns. From now on
  * the listeners accept.
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The set of listening sockets. */
+/* The set of listening sockets, and of those with datagrams. */
 #include "io/accept.h"
 
 #include <errno.h>
@@ -71,6 +71,10 @@ static int take_from(struct io_accepts *accepts, int fd, struct io_event *events
     if (!acceptor)
         return 0;
     io_token token = acceptor->token;
+    if (io_token_op(token) == IO_OP_READABLE) {
+        *events = (struct io_event){.token = token, .more = true};
+        return 1;
+    }
     while (count < max && count < ACCEPTS_PER_TURN) {
         int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
         if (client >= 0) {

@@ -68,6 +68,11 @@ int io_accept(struct io_loop *loop, int fd, io_token token)
     return io_accepts_add(&loop->accepts, fd, token);
 }
 
+int io_await_readable(struct io_loop *loop, int fd, io_token token)
+{
+    return io_accepts_add(&loop->accepts, fd, token);
+}
+
 int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
 {
     return loop->ops->recv(loop, fd, token, flags);
@@ -75,7 +80,7 @@ int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
 
 int io_cancel(struct io_loop *loop, int fd, io_token token)
 {
-    if (io_token_op(token) != IO_OP_ACCEPT)
+    if (io_token_op(token) != IO_OP_ACCEPT && io_token_op(token) != IO_OP_READABLE)
         return loop->ops->cancel(loop, fd, token);
     io_accepts_remove(&loop->accepts, fd);
     return 0;

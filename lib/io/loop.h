@@ -27,6 +27,7 @@ enum io_op {
     IO_OP_RECV,
     IO_OP_SEND,
     IO_OP_WRITABLE,
+    IO_OP_READABLE,
     IO_OP_INTERNAL, /* the engines' own; never handed out */
 };
 
@@ -60,7 +61,7 @@ static inline uint32_t io_token_slot(io_token token)
 
 struct io_event {
     io_token token;
-    int result; /* ACCEPT: the new socket; RECV, SEND: bytes; WRITABLE: 0; or -errno */
+    int result; /* ACCEPT: the new socket; RECV, SEND: bytes; WRITABLE, READABLE: 0; or -errno */
     bool more;  /* the operation goes on and will give further events */
     struct io_chunk
         *chunk; /* RECV with result > 0: holds the bytes; the taker owns one reference */
@@ -81,6 +82,11 @@ int io_loop_attach(struct io_loop *loop);
  * more = false. 0, or -EAGAIN without memory for it. io_cancel() always ends it at once. */
 int io_accept(struct io_loop *loop, int fd, io_token token);
 
+/* Gives a READABLE event in each turn in which a socket that becomes non-blocking has something to
+ * be read, which the caller reads itself: for datagrams, of which many are taken at once. 0, or
+ * -EAGAIN without memory for it. io_cancel() always ends it at once. */
+int io_await_readable(struct io_loop *loop, int fd, io_token token);
+
 enum io_recv_flags {
     IO_RECV_STREAM = 1,  /* the engine may go on after an event, which then says more = true */
     IO_RECV_DRAINED = 2, /* the last read found less than a chunk: there is nothing to read yet */
@@ -95,11 +101,11 @@ enum io_recv_flags {
  */
 int io_recv(struct io_loop *loop, int fd, io_token token, unsigned flags);
 
-/* Ends an io_recv() or io_accept(). Returns 0 when no further event will come, -EINPROGRESS when
- * one with more = false still will, -EAGAIN when the engine is full: then the operation goes on,
- * until it is cancelled again or the socket is shut down. Events already fetched may carry the
- * token in any case. The socket must stay open until no event is to come: a request that the kernel
- * has not seen yet names it by its number. */
+/* Ends an io_recv(), io_accept() or io_await_readable(). Returns 0 when no further event will come,
+ * -EINPROGRESS when one with more = false still will, -EAGAIN when the engine is full: then the
+ * operation goes on, until it is cancelled again or the socket is shut down. Events already fetched
+ * may carry the token in any case. The socket must stay open until no event is to come: a request
+ * that the kernel has not seen yet names it by its number. */
 int io_cancel(struct io_loop *loop, int fd, io_token token);
 
 /*

@@ -52,7 +52,12 @@
     X(home_clients)                                                                                \
     X(tls_connections)                                                                             \
     X(tls_handshakes_active)                                                                       \
-    X(tls_kernel_connections)
+    X(tls_kernel_connections)                                                                      \
+    X(stun_answers_ipv4)                                                                           \
+    X(stun_answers_ipv6)                                                                           \
+    X(stun_malformed)                                                                              \
+    X(stun_unsupported)                                                                            \
+    X(stun_send_errors)
 
 enum counter {
 #define X(name) COUNTER_##name,

@@ -139,6 +139,7 @@ static int start_workers(hyperderp_relay *relay, unsigned first)
         log_line(&relay->log, HYPERDERP_LOG_INFO, "relay with %u worker%s on %s",
                  relay->worker_count, relay->worker_count == 1 ? "" : "s",
                  hyperderp_engine_name(hyperderp_relay_engine(relay)));
+        stun_forget_early(relay);
         error = start_threads(relay, first);
     }
     pthread_mutex_unlock(&relay->life);

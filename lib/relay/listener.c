@@ -4,14 +4,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "relay/address.h"
 
 #define DEFAULT_BACKLOG 4096
 
@@ -40,30 +39,6 @@ void listener_format_address(const struct sockaddr *address, char out[LISTENER_A
         snprintf(out, LISTENER_ADDRESS_SIZE, "%s",
                  address->sa_family == AF_UNIX ? "unix" : "unknown");
     }
-}
-
-/* Splits "HOST:PORT" into copies; brackets around an IPv6 address go. Returns 0 or -EINVAL. */
-static int split_address(const char *address, char *host, size_t host_size, char *port,
-                         size_t port_size)
-{
-    const char *colon = strrchr(address, ':');
-    if (!colon)
-        return -EINVAL;
-    size_t len = (size_t)(colon - address);
-    if (len >= 2 && address[0] == '[' && address[len - 1] == ']') {
-        address++;
-        len -= 2;
-    } else if (memchr(address, ':', len)) {
-        return -EINVAL; /* an IPv6 address without brackets */
-    }
-    size_t digits = strspn(colon + 1, "0123456789");
-    if (len >= host_size || digits == 0 || digits >= port_size || colon[1 + digits] != '\0' ||
-        strtoul(colon + 1, NULL, 10) > 65535)
-        return -EINVAL;
-    memcpy(host, address, len);
-    host[len] = '\0';
-    memcpy(port, colon + 1, digits + 1);
-    return 0;
 }
 
 /* The options that each accepted socket inherits, so that accepting needs no further system
@@ -107,79 +82,17 @@ static void set_buffers(int fd, unsigned bytes, const struct log *log)
     set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes, "net.core.rmem_max", log);
 }
 
-static int open_socket(const struct addrinfo *info, bool any, int backlog)
-{
-    const int on = 1, off = 0;
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (info->ai_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, any ? &off : &on, sizeof(on));
-    if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    return fd;
-}
-
-/* ":PORT" is one socket for IPv6 and IPv4; on a machine without IPv6, for IPv4. */
-static int open_any(const char *port, int backlog)
-{
-    uint16_t number = htons((uint16_t)strtoul(port, NULL, 10));
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = number};
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = number};
-    struct addrinfo info = {
-        .ai_family = AF_INET6, .ai_addr = (struct sockaddr *)&in6, .ai_addrlen = sizeof(in6)};
-    int fd = open_socket(&info, true, backlog);
-    if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
-        return fd;
-    info.ai_family = AF_INET;
-    info.ai_addr = (struct sockaddr *)&in;
-    info.ai_addrlen = sizeof(in);
-    return open_socket(&info, true, backlog);
-}
-
-static int open_host(const char *host, const char *port, int backlog)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *info;
-    int error = getaddrinfo(host, port, &hints, &info);
-    if (error)
-        return error == EAI_MEMORY ? -ENOMEM : -ENOENT;
-    int fd = open_socket(info, false, backlog);
-    freeaddrinfo(info);
-    return fd;
-}
-
-static const char *advice(int error)
-{
-    switch (error) {
-    case -EACCES:
-        return "; run as root or grant CAP_NET_BIND_SERVICE";
-    case -EADDRINUSE:
-        return "; another program listens there, or choose another port";
-    case -EADDRNOTAVAIL:
-        return "; no interface of this machine has that address";
-    case -EINVAL:
-        return "; expected HOST:PORT, [IPV6]:PORT or :PORT";
-    default:
-        return "";
-    }
-}
-
 static int open_address(const char *address, int backlog, const struct log *log)
 {
-    char host[256], port[6];
-    int fd = split_address(address, host, sizeof(host), port, sizeof(port));
-    if (fd == 0)
-        fd = host[0] ? open_host(host, port, backlog) : open_any(port, backlog);
-    if (fd == -ENOENT)
-        log_line(log, HYPERDERP_LOG_ERROR, "listener %s: no such host; give a numeric address",
-                 address);
-    else if (fd < 0)
-        log_line(log, HYPERDERP_LOG_ERROR, "listener %s: %s%s", address, strerror(-fd), advice(fd));
+    int fd = address_bind(address, SOCK_STREAM);
+    if (fd >= 0 && listen(fd, backlog) != 0) {
+        int error = -errno;
+        close(fd);
+        fd = error;
+    }
+    if (fd < 0)
+        log_line(log, HYPERDERP_LOG_ERROR, "listener %s: %s%s", address, address_error(fd),
+                 address_advice(fd));
     return fd;
 }
 

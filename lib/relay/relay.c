@@ -231,6 +231,10 @@ void hyperderp_relay_free(hyperderp_relay *relay)
         listener_close(&relay->listeners[i]);
         listener_destroy(&relay->listeners[i]);
     }
+    for (unsigned i = 0; i < relay->stun_count; i++) {
+        stun_close(&relay->stuns[i]);
+        stun_destroy(&relay->stuns[i]);
+    }
     free(relay->pin_cores);
     route_destroy(&relay->routes);
     frame_depot_destroy(&relay->frames);

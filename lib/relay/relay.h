@@ -15,11 +15,13 @@
 #include "relay/listener.h"
 #include "relay/log.h"
 #include "relay/route.h"
+#include "relay/stun.h"
 #include "tls/ktls.h"
 #include "tls/vault.h"
 
 #define RELAY_MAX_LISTENERS 64
 #define RELAY_MAX_WORKERS   128
+#define RELAY_MAX_STUNS     8
 
 struct worker;
 
@@ -49,6 +51,8 @@ struct hyperderp_relay {
     /* Fixed after the start. */
     struct listener listeners[RELAY_MAX_LISTENERS];
     unsigned listener_count;
+    struct stun_socket stuns[RELAY_MAX_STUNS];
+    unsigned stun_count;
     struct ktls_support ktls; /* of zeros while no listener leaves its TLS to the kernel */
 
     /* Shared, atomics. */

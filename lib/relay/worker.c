@@ -11,6 +11,7 @@
 #include "relay/acceptor.h"
 #include "relay/conn.h"
 #include "relay/drainer.h"
+#include "relay/stun.h"
 
 /* Receive chunks of a worker: 2 MiB, touched only as far as traffic needs it. */
 #define CHUNKS 128
@@ -142,6 +143,8 @@ static void handle_input(struct worker *worker, const struct io_event *event)
 {
     if (io_token_op(event->token) == IO_OP_ACCEPT)
         acceptor_event(worker, event);
+    if (io_token_op(event->token) == IO_OP_READABLE)
+        stun_event(worker, event);
     if (io_token_op(event->token) != IO_OP_RECV)
         return;
     struct conn *conn = event_owner(worker, &worker->conns, event);
@@ -213,6 +216,7 @@ static void follow_phase(struct worker *worker)
         return;
     worker->phase = phase;
     acceptor_stop(worker);
+    stun_stop(worker);
     for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
 }
 
@@ -272,6 +276,7 @@ void worker_run(struct worker *worker)
     struct io_event events[EVENTS_PER_TURN];
 
     acceptor_start(worker);
+    stun_start(worker);
     while (!is_done(worker)) {
         int count = io_poll(worker->loop, events, EVENTS_PER_TURN, time_to_wait(worker));
         if (count < 0) {

@@ -57,6 +57,8 @@ address = "127.0.0.1:0"
 tls = false
 [metrics]
 address = "127.0.0.1:0"
+[stun]
+address = "127.0.0.1:0"
 END
 start_daemon() {
     "$HYPER_DERP" -c "$work/config.toml" 2>"$work/log" &

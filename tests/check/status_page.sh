@@ -33,6 +33,8 @@ address = "127.0.0.1:0"
 hostname = "127.0.0.1"
 [metrics]
 address = "127.0.0.1:0"
+[stun]
+address = "127.0.0.1:0"
 END
 "$HYPER_DERP" -c "$work/config.toml" 2>"$work/log" &
 pids+=($!)

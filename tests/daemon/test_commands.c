@@ -125,7 +125,7 @@ static void what_is_printed_is_in_effect(void **state)
     assert_string_equal(run.errors, "");
     assert_non_null(strstr(run.output, "workers = 7\n"));
     assert_non_null(strstr(run.output, "\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"));
-    assert_non_null(strstr(run.output, "\n[stun]\naddress = \"\"\n"));
+    assert_non_null(strstr(run.output, "\n[stun]\naddress = \":3478\"\n"));
     run_on(&run, "workers = 300\n", (struct flags){0}, command_print_config);
     assert_int_equal(run.status, STATUS_CONFIG);
     assert_string_equal(run.output, "");

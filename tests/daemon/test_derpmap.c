@@ -159,7 +159,7 @@ static void it_is_the_first_listener_with_tls(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct derpmap_node node = node_of(&config, cases[i].toml, NULL);
         assert_int_equal(node.port, cases[i].port);
-        assert_int_equal(node.stun_port, -1);
+        assert_int_equal(node.stun_port, 3478);
         assert_string_equal(node.pin, "");
         config_free(&config);
     }

@@ -113,6 +113,7 @@ static void flags_win_over_the_file(void **state)
     assert_int_equal(config.workers, 3);
     assert_string_equal(config.listeners[0].address, ":1");
     assert_string_equal(config.metrics.address, ":9090");
+    assert_string_equal(config.stun_address, ":3478");
 
     assert_int_equal(parse(&flags,
                            "-c x.toml --workers 5 --engine epoll --log-level debug --listen :7 "
@@ -164,10 +165,12 @@ static void without_a_file_nothing_else_is_opened(void **state)
     assert_int_equal(parse(&flags, "--listen 127.0.0.1:0", said, sizeof(said)), -1);
     assert_int_equal(flags_apply(&flags, &config), 0);
     assert_string_equal(config.metrics.address, "");
+    assert_string_equal(config.stun_address, "");
     assert_int_equal(parse(&flags, "--dev", said, sizeof(said)), -1);
     assert_int_equal(flags_apply(&flags, &config), 0);
     assert_string_equal(config.listeners[0].address, "127.0.0.1:3340");
     assert_string_equal(config.metrics.address, "127.0.0.1:9090");
+    assert_string_equal(config.stun_address, "");
     config_free(&config);
 }
 

@@ -193,8 +193,8 @@ static void addresses_have_a_form(void **state)
         "01234567890123456789012345678901234567");
     GOOD("metrics", "address", "", ":9090", "127.0.0.1:0", "[::1]:9090");
     BAD("metrics", "address", "9090", "systemd:metrics", "unix:/run/x", "[::1]", ":65536");
-    GOOD("stun", "address", "", ":3478");
-    BAD("stun", "address", "3478", "systemd:stun");
+    GOOD("stun", "address", "", ":3478", "192.0.2.1:3478", "[::1]:0");
+    BAD("stun", "address", "3478", "systemd:stun", ":65536", "::1:3478");
 }
 
 static void networks_have_a_form(void **state)

@@ -263,7 +263,8 @@ static struct process *start_tls(const struct cell *cell, unsigned port, int cor
     fprintf(out,
             "%s\nworkers = %u\nkey_file = \"%s/derp.key\"\n"
             "[[listener]]\naddress = \"127.0.0.1:%u\"\n"
-            "[tls]\nhostname = \"127.0.0.1\"\n[metrics]\naddress = \"\"\n[io]\nengine = \"%s\"\n",
+            "[tls]\nhostname = \"127.0.0.1\"\n[metrics]\naddress = \"\"\n"
+            "[stun]\naddress = \"\"\n[io]\nengine = \"%s\"\n",
             lines, cell->workers, folder, port, hyperderp_engine_name(cell->engine));
     assert_int_equal(fclose(out), 0);
     struct process *process = process_spawn(DAEMON, arguments, core);

@@ -38,6 +38,7 @@ void service_write_text(const struct cell *cell, const char *text)
             "workers = %u\nkey_file = \"%s\"\n"
             "%s"
             "[metrics]\naddress = \"127.0.0.1:0\"\n"
+            "[stun]\naddress = \"127.0.0.1:0\"\n"
             "[io]\nengine = \"%s\"\n",
             cell->workers, service_key, text, hyperderp_engine_name(cell->engine));
     fclose(out);

@@ -95,7 +95,7 @@ static void test_metrics_address_in_use(void **state)
     FILE *out = fopen(service_file, "w");
     fprintf(out,
             "key_file = \"%s\"\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
-            "[metrics]\naddress = \"127.0.0.1:%u\"\n",
+            "[metrics]\naddress = \"127.0.0.1:%u\"\n[stun]\naddress = \"\"\n",
             service_key, ntohs(at.sin_port));
     fclose(out);
     struct process *daemon = service_refuses(SYSTEM);
@@ -113,7 +113,7 @@ static void test_reload(void **state)
     struct process *daemon = service_start();
     struct pair *pair = pair_start(process_address(daemon), 500, 400);
 
-    service_write_config(*state, "max_connections = 3\nkeepalive = \"2s\"\n[stun]\naddress = \"\"");
+    service_write_config(*state, "max_connections = 3\nkeepalive = \"2s\"\n[mesh]\nwith = []");
     kill(process_pid(daemon), SIGHUP);
     process_await_log(daemon,
                       "limits.max_connections 100 -> 3, limits.keepalive \"60s\" -> \"2s\"");

@@ -48,11 +48,16 @@ func TestDERPMap(t *testing.T) {
 		{"[tls]\nhostname = \"2001:db8::5\"\n",
 			tailcfg.DERPNode{HostName: "2001:db8::5", IPv4: "none", IPv6: "2001:db8::5",
 				DERPPort: 443, STUNPort: -1}},
+		{"[tls]\nhostname = \"derp.example.com\"\n[stun]\naddress = \":3479\"\n",
+			tailcfg.DERPNode{HostName: "derp.example.com", DERPPort: 443, STUNPort: 3479}},
 	} {
 		t.Run(test.want.HostName, func(t *testing.T) {
 			folder := t.TempDir()
 			file := filepath.Join(folder, "config.toml")
-			text := "key_file = \"" + folder + "/derp.key\"\n[stun]\naddress = \"\"\n"
+			text := "key_file = \"" + folder + "/derp.key\"\n"
+			if !strings.Contains(test.config, "[stun]") {
+				text += "[stun]\naddress = \"\"\n"
+			}
 			if err := os.WriteFile(file, []byte(text+test.config), 0o600); err != nil {
 				t.Fatal(err)
 			}

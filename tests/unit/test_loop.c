@@ -278,6 +278,62 @@ static void accept_without_files(void **state)
     close(fd);
 }
 
+/* ---- Datagrams ------------------------------------------------------------------------------- */
+
+static int datagram_socket(struct sockaddr_in *address)
+{
+    socklen_t size = sizeof(*address);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)address, &size), 0);
+    return fd;
+}
+
+/* Told in each turn until all is read, beside a listener whose connections come too. */
+static void datagrams_are_told(void **state)
+{
+    struct sockaddr_in address, listener_address;
+    char byte;
+
+    NEEDS_LOOP();
+    int fd = datagram_socket(&address), listener = listening(&listener_address);
+    int sender = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(io_await_readable(loop, fd, token_of(IO_OP_READABLE, 6)), 0);
+    assert_int_equal(io_accept(loop, listener, token_of(IO_OP_ACCEPT, 3)), 0);
+    no_event();
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 2; i++)
+            assert_int_equal(
+                sendto(sender, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)), 1);
+        for (unsigned i = 0; i < 2; i++) {
+            struct io_event event = next_event();
+            assert_int_equal(event.token, token_of(IO_OP_READABLE, 6));
+            assert_int_equal(event.result, 0);
+            assert_true(event.more);
+            assert_null(event.chunk);
+            assert_int_equal(recv(fd, &byte, 1, 0), 1);
+        }
+        assert_int_equal(recv(fd, &byte, 1, 0), -1); /* it does not wait any more */
+        no_event();
+    }
+    int client = connected(&listener_address);
+    struct io_event event = next_event();
+    assert_int_equal(event.token, token_of(IO_OP_ACCEPT, 3));
+    close(event.result);
+
+    assert_int_equal(sendto(sender, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)), 1);
+    assert_int_equal(io_cancel(loop, fd, token_of(IO_OP_READABLE, 6)), 0);
+    no_event();
+    close(client);
+    close(listener);
+    close(sender);
+    close(fd);
+}
+
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
 static void receives_once(void **state)
@@ -793,15 +849,25 @@ int main(void)
     static struct mode uring = {IO_ENGINE_URING, false}, sqpoll = {IO_ENGINE_URING, true};
     static struct mode epoll = {IO_ENGINE_EPOLL, false};
     const struct CMUnitTest tests[] = {
-        ON_ALL(accepts_all),           ON_ALL(accept_cancelled),
-        ON_ALL(accept_without_files),  ON_ALL(receives_once),
-        ON_ALL(receives_a_stream),     ON_ALL(receives_what_was_there_already),
-        ON_ALL(chunks_run_out),        ON_ALL(reset_is_told),
-        ON_ALL(receive_cancelled),     ON_ALL(cancelled_in_the_same_turn),
-        ON_ALL(sends_pieces_in_order), ON_ALL(sends_what_there_is_room_for),
-        ON_ALL(waits_for_room_end),    ON_ALL(reads_while_waiting_for_room),
-        ON_ALL(more_events_than_room), ON_ALL(timeouts),
-        ON_ALL(no_wake_is_lost),       ON_ALL(each_wake_ends_a_sleep),
+        ON_ALL(accepts_all),
+        ON_ALL(accept_cancelled),
+        ON_ALL(accept_without_files),
+        ON_ALL(datagrams_are_told),
+        ON_ALL(receives_once),
+        ON_ALL(receives_a_stream),
+        ON_ALL(receives_what_was_there_already),
+        ON_ALL(chunks_run_out),
+        ON_ALL(reset_is_told),
+        ON_ALL(receive_cancelled),
+        ON_ALL(cancelled_in_the_same_turn),
+        ON_ALL(sends_pieces_in_order),
+        ON_ALL(sends_what_there_is_room_for),
+        ON_ALL(waits_for_room_end),
+        ON_ALL(reads_while_waiting_for_room),
+        ON_ALL(more_events_than_room),
+        ON_ALL(timeouts),
+        ON_ALL(no_wake_is_lost),
+        ON_ALL(each_wake_ends_a_sleep),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

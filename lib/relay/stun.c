@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sockets of STUN, and their place in the worker's turn. */
+#include "relay/stun.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "relay/address.h"
+#include "relay/stun_batch.h"
+#include "relay/worker.h"
+
+#define RETRY_NS 100000000
+
+/* Datagrams that came before the start and are thrown away; the kernel holds fewer. */
+#define MAX_EARLY 4096
+
+int stun_open(struct stun_socket *socket, const char *address, const struct log *log)
+{
+    struct sockaddr_storage bound = {0};
+    socklen_t size = sizeof(bound);
+
+    *socket = (struct stun_socket){.fd = address_bind(address, SOCK_DGRAM)};
+    if (socket->fd < 0) {
+        log_line(log, HYPERDERP_LOG_ERROR, "STUN on %s: %s%s", address, address_error(socket->fd),
+                 address_advice(socket->fd));
+        return socket->fd;
+    }
+    socket->batch = calloc(1, sizeof(*socket->batch));
+    if (!socket->batch) {
+        stun_close(socket);
+        return -ENOMEM;
+    }
+    stun_batch_prepare(socket->fd);
+    (void)getsockname(socket->fd, (struct sockaddr *)&bound, &size);
+    listener_format_address((struct sockaddr *)&bound, socket->address);
+    return 0;
+}
+
+void stun_close(struct stun_socket *socket)
+{
+    if (socket->fd >= 0)
+        close(socket->fd);
+    socket->fd = -1;
+}
+
+void stun_destroy(struct stun_socket *socket)
+{
+    free(socket->batch);
+    socket->batch = NULL;
+}
+
+int hyperderp_relay_add_stun(hyperderp_relay *relay, const char *address)
+{
+    if (!relay || !address)
+        return -EINVAL;
+    if (relay_phase(relay) != RELAY_NEW)
+        return -EBUSY;
+    if (relay->stun_count == RELAY_MAX_STUNS)
+        return -ENOSPC;
+    struct stun_socket *socket = &relay->stuns[relay->stun_count];
+    int error = stun_open(socket, address, &relay->log);
+    if (error)
+        return error;
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "answering STUN on %s", socket->address);
+    return (int)relay->stun_count++;
+}
+
+int hyperderp_relay_stun_address(const hyperderp_relay *relay, int stun, char *text, size_t room)
+{
+    if (!relay || stun < 0 || (unsigned)stun >= relay->stun_count || !text)
+        return -EINVAL;
+    const char *address = relay->stuns[stun].address;
+    if (strlen(address) >= room)
+        return -ENOSPC;
+    memcpy(text, address, strlen(address) + 1);
+    return 0;
+}
+
+/* The last worker takes the first socket: the first one has the first listener already. */
+static bool serves(const struct worker *worker, unsigned i)
+{
+    unsigned count = worker->relay->worker_count;
+    return count - 1 - i % count == worker->index;
+}
+
+static io_token token_of(const struct stun_socket *socket)
+{
+    return io_token_make(IO_OP_READABLE, (uint32_t)(socket - socket->worker->relay->stuns), 0);
+}
+
+static void arm(struct stun_socket *socket)
+{
+    struct worker *worker = socket->worker;
+
+    if (io_await_readable(worker->loop, socket->fd, token_of(socket)) != 0)
+        timer_set(&worker->timers, &socket->retry, worker->now + RETRY_NS);
+}
+
+static void retry(struct timer *timer)
+{
+    arm((struct stun_socket *)((char *)timer - offsetof(struct stun_socket, retry)));
+}
+
+void stun_forget_early(const struct hyperderp_relay *relay)
+{
+    for (unsigned i = 0; i < relay->stun_count; i++)
+        for (unsigned n = 0;
+             n < MAX_EARLY && recv(relay->stuns[i].fd, NULL, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0; n++)
+            ;
+}
+
+void stun_start(struct worker *worker)
+{
+    struct hyperderp_relay *relay = worker->relay;
+
+    for (unsigned i = 0; i < relay->stun_count; i++) {
+        if (!serves(worker, i))
+            continue;
+        struct stun_socket *socket = &relay->stuns[i];
+        socket->worker = worker;
+        socket->retry.fire = retry;
+        arm(socket);
+    }
+}
+
+void stun_event(struct worker *worker, const struct io_event *event)
+{
+    struct stun_socket *socket = &worker->relay->stuns[io_token_slot(event->token)];
+
+    /* An event that was fetched before the socket was closed may come behind that. */
+    if (socket->fd >= 0 && relay_phase(worker->relay) == RELAY_RUNNING)
+        stun_batch_serve(socket->batch, socket->fd, worker->counters);
+}
+
+void stun_stop(struct worker *worker)
+{
+    struct hyperderp_relay *relay = worker->relay;
+
+    for (unsigned i = 0; i < relay->stun_count; i++) {
+        struct stun_socket *socket = &relay->stuns[i];
+        if (!serves(worker, i) || socket->fd < 0)
+            continue;
+        timer_stop(&worker->timers, &socket->retry);
+        (void)io_cancel(worker->loop, socket->fd, token_of(socket));
+        stun_close(socket);
+    }
+}
