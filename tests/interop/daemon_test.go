@@ -63,7 +63,7 @@ tls = true
 [metrics]
 address = ""
 [stun]
-address = ""
+address = "127.0.0.1:0"
 [tls]
 hostname = "%s"
 `, s.folder, s.listen, s.host)
