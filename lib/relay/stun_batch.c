@@ -30,8 +30,8 @@ static int receive(struct stun_batch *batch, int fd)
                                                .msg_namelen = sizeof(datagram->from),
                                                .msg_iov = &datagram->piece,
                                                .msg_iovlen = 1,
-                                               .msg_control = datagram->to.bytes,
-                                               .msg_controllen = sizeof(datagram->to.bytes)};
+                                               .msg_control = datagram->to,
+                                               .msg_controllen = sizeof(datagram->to)};
     }
     return recvmmsg(fd, batch->in, STUN_BATCH, MSG_DONTWAIT, NULL);
 }

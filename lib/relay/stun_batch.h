@@ -15,10 +15,7 @@
 struct stun_datagram {
     struct sockaddr_storage from;
     /* To which of the machine's addresses it came: the answer goes out from the same one. */
-    union {
-        struct cmsghdr align;
-        uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-    } to;
+    _Alignas(struct cmsghdr) uint8_t to[CMSG_SPACE(sizeof(struct in6_pktinfo))];
     uint8_t request[STUN_MAX_REQUEST];
     struct iovec piece;
 };
