@@ -52,7 +52,8 @@
     X(home_clients)                                                                                \
     X(tls_connections)                                                                             \
     X(tls_handshakes_active)                                                                       \
-    X(tls_kernel_connections)
+    X(tls_kernel_connections)                                                                      \
+    X(client_rate_pauses)
 
 enum counter {
 #define X(name) COUNTER_##name,
@@ -86,7 +87,7 @@ static inline void counters_add(struct counters *counters, enum counter which, u
 
 static inline void counters_refuse(struct counters *counters, hyperderp_refusal reason)
 {
-    counters_add(counters, COUNTER_slab_exhausts, 1);
+    counters_add(counters, COUNTER_slab_exhausts, reason <= HYPERDERP_REFUSED_DRAINING);
     counter_bump(&counters->refused[reason], 1);
 }
 
