@@ -293,6 +293,9 @@ static const struct metric metrics[] = {
      "Frames of the relay's own that it queued.", write_frames, 0},
     {"hyper_derp_control_drops_total", "counter", "",
      "Frames of the relay's own that found their queue full.", RELAY(control_drops)},
+    {"hyper_derp_client_rate_pauses_total", "counter", "",
+     "Times that reading from a client paused, as it had sent more than limits.client_rate.",
+     RELAY(client_rate_pauses)},
 
     {"hyper_derp_tls_handshakes_total", "counter", "outcome",
      "TLS handshakes, by how they ended: not_tls is something else on the port, gave_way one of "

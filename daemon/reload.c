@@ -65,6 +65,11 @@ hyperderp_limits configuration_limits(const struct config *config)
         .handshake_timeout_ms = (unsigned)limits->handshake_timeout_ms,
         .keepalive_ms = (unsigned)limits->keepalive_ms,
         .write_timeout_ms = (unsigned)limits->write_timeout_ms,
+        .accept_rate = (unsigned)limits->accept_rate,
+        .accept_burst = (unsigned)limits->accept_burst,
+        .connections_per_ip = (unsigned)limits->connections_per_ip,
+        .client_rate = limits->client_rate,
+        .client_burst = limits->client_burst,
     };
 }
 

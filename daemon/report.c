@@ -23,6 +23,18 @@ static void log_tls(const hyperderp_counters *c)
               c->tls_records_opened, c->tls_records_sealed);
 }
 
+static void log_limits(const hyperderp_counters *c)
+{
+    char refused[256];
+    int at = 0;
+
+    for (unsigned i = 0; i < HYPERDERP_REFUSALS; i++)
+        at += snprintf(refused + at, sizeof(refused) - (size_t)at, "refused_%s=%" PRIu64 " ",
+                       hyperderp_refusal_name((hyperderp_refusal)i), c->refused[i]);
+    log_print(HYPERDERP_LOG_INFO, "counters: %sclient_rate_pauses=%" PRIu64, refused,
+              c->client_rate_pauses);
+}
+
 void report_counters(const hyperderp_relay *relay)
 {
     static const char *const kinds[HYPERDERP_PACKET_KINDS] = {"data", "disco"};
@@ -58,6 +70,7 @@ void report_counters(const hyperderp_relay *relay)
               c.unknown_frames, c.pings, c.pongs, c.keepalives, c.peer_gone_frames,
               c.duplicate_connections);
     log_tls(&c);
+    log_limits(&c);
     log_print(HYPERDERP_LOG_INFO,
               "counters: " U(connections) U(peers_active) U(home_clients)
                   U(queued_bytes) "workers=%" PRIu64,

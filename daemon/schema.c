@@ -171,20 +171,26 @@ const struct schema_key schema_keys[] = {
      1, UINT32_MAX, "as many as the limit of open files leaves room for", .reload = true,
      .doc = "Connections at once."},
     {"limits", "accept_rate", SCHEMA_INTEGER, FIELD(limits.accept_rate), "0", "500", "-1", 1,
-     1000000, "no limit", .reload = true, .later = "a limit on accepting",
-     .doc = "New connections per second."},
+     1000000, "no limit", .reload = true,
+     .doc = "New connections per second; those beyond are closed at once."},
     {"limits", "accept_burst", SCHEMA_INTEGER, FIELD(limits.accept_burst), "0", "1000", "-1", 1,
-     1000000, "as many as a second's", .reload = true, .later = "a limit on accepting",
+     1000000, "as many as a second's", .reload = true,
      .doc = "New connections that may come at once before `accept_rate` counts."},
     {"limits", "connections_per_ip", SCHEMA_INTEGER, FIELD(limits.connections_per_ip), "0", "100",
-     "-1", 1, UINT32_MAX, "no limit", .reload = true, .later = "a limit by address",
-     .doc = "Connections at once from one IPv4 address or one IPv6 network of 64 bits."},
+     "-1", 1, UINT32_MAX, "no limit", .reload = true,
+     .doc =
+         "Connections at once from one IPv4 address or one IPv6 network of 64 bits; those beyond "
+         "are closed at once."},
     {"limits", "client_rate", SCHEMA_SIZE, FIELD(limits.client_rate), "0", "\"4MiB\"", "\"4MB/s\"",
-     1024, 100 * GIB, "no limit", .reload = true, .later = "a limit on clients' rates",
-     .doc = "Bytes per second that a client may send; above, it is read more slowly."},
+     1024, 100 * GIB, "no limit", .reload = true,
+     .doc =
+         "Bytes per second that a client may send; above, it is read more slowly, and nothing is "
+         "dropped for that. Bytes of DERP frames count, without what TLS adds. Clients are told, "
+         "and Tailscale's drop by themselves what they would send beyond."},
     {"limits", "client_burst", SCHEMA_SIZE, FIELD(limits.client_burst), "0", "\"16MiB\"", "-1",
-     1024, 100 * GIB, "as many as a second's", .reload = true, .later = "a limit on clients' rates",
-     .doc = "Bytes that a client may send at once before `client_rate` counts."},
+     1024, 100 * GIB, "as many as a second's", .reload = true,
+     .doc = "Bytes that a client may send at once before `client_rate` counts; never less than the "
+            "largest frame, nor than an eighth of a second's."},
     {"limits", "queue_frames", SCHEMA_INTEGER, FIELD(limits.queue_frames), "0", "4096", "1048577",
      1, 1048576, "1024", .reload = true,
      .doc = "Packets that may wait for one client; beyond, the oldest are dropped."},

@@ -57,6 +57,11 @@ static void set_options(hyperderp_relay_options *options, const struct config *c
     options->handshake_timeout_ms = limits.handshake_timeout_ms;
     options->keepalive_ms = limits.keepalive_ms;
     options->write_timeout_ms = limits.write_timeout_ms;
+    options->accept_rate = limits.accept_rate;
+    options->accept_burst = limits.accept_burst;
+    options->connections_per_ip = limits.connections_per_ip;
+    options->client_rate = limits.client_rate;
+    options->client_burst = limits.client_burst;
     options->log = log_from_relay;
     options->log_level = config->log_level;
 }

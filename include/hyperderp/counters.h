@@ -66,10 +66,12 @@ typedef enum hyperderp_tls_outcome {
 typedef enum hyperderp_refusal {
     HYPERDERP_REFUSED_MAX_CONNECTIONS = 0, /**< there are max_connections already */
     HYPERDERP_REFUSED_MEMORY = 1,          /**< the system has no memory */
-    HYPERDERP_REFUSED_DRAINING = 2         /**< a drain had begun */
+    HYPERDERP_REFUSED_DRAINING = 2,        /**< a drain had begun */
+    HYPERDERP_REFUSED_ACCEPT_RATE = 3,     /**< more than accept_rate came */
+    HYPERDERP_REFUSED_PER_IP = 4 /**< there are connections_per_ip from its address already */
 } hyperderp_refusal;
 /** Number of reasons to refuse a connection in this header. */
-#define HYPERDERP_REFUSALS 3
+#define HYPERDERP_REFUSALS 5
 
 /**
  * Counters since the relay was made, and a few gauges of this moment. Every figure is read without
@@ -130,7 +132,10 @@ typedef struct hyperderp_counters {
 
     /** gauge: connections by state; the sum is `connections` but for those that wait to be freed */
     uint64_t connections_by_state[HYPERDERP_CONNECTION_STATES];
-    uint64_t refused[HYPERDERP_REFUSALS]; /**< connections, by reason; the sum is slab_exhausts */
+    /** connections, by reason; the first three are slab_exhausts */
+    uint64_t refused[HYPERDERP_REFUSALS];
+    /** times that reading from a client paused, as it had sent more than client_rate allows */
+    uint64_t client_rate_pauses;
 
     uint64_t stun_answers_ipv4; /**< STUN requests answered, of clients with IPv4 */
     uint64_t stun_answers_ipv6; /**< the same, with IPv6 */

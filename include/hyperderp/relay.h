@@ -151,6 +151,28 @@ typedef struct hyperderp_relay_options {
     /** Bytes of each accepted socket's kernel buffers, each way (SO_SNDBUF, SO_RCVBUF), at most
      * 1 GiB; 0: as the kernel sizes them. */
     unsigned socket_buffer;
+
+    /**
+     * @name Limits on clients
+     * Zero means that there is no limit.
+     */
+    /**@{*/
+    /** New connections per second, at most 1,000,000; those beyond are closed at once. */
+    unsigned accept_rate;
+    /** New connections that may come at once before accept_rate counts, at most 1,000,000; as many
+     * as a second's. */
+    unsigned accept_burst;
+    /** Connections at once from one IPv4 address, or from one IPv6 network of 64 bits; those beyond
+     * are closed at once. Connections without an IP address are not counted. */
+    unsigned connections_per_ip;
+    /** Bytes per second that a client may send, from 1024 to 100 GiB: of the DERP stream, with the
+     * heads of its frames, without what TLS adds. Who sends faster is read more slowly; nothing is
+     * dropped for it. Clients are told, and some keep to it by themselves. */
+    uint64_t client_rate;
+    /** Bytes that a client may send at once before client_rate counts, at most 100 GiB; as many as
+     * a second's. It is never less than the largest frame, nor than an eighth of a second's. */
+    uint64_t client_burst;
+    /**@}*/
 } hyperderp_relay_options;
 
 /** What may be changed while the relay runs: the fields of hyperderp_relay_options with the same
@@ -164,6 +186,11 @@ typedef struct hyperderp_limits {
     unsigned handshake_timeout_ms;
     unsigned keepalive_ms;
     unsigned write_timeout_ms;
+    unsigned accept_rate;
+    unsigned accept_burst;
+    unsigned connections_per_ip;
+    uint64_t client_rate;
+    uint64_t client_burst;
 } hyperderp_limits;
 
 /** Settings of a listener. Set up by hyperderp_listener_options_init(). */

@@ -6,11 +6,13 @@
  */
 #include "relay/acceptor.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "relay/addresses.h"
 #include "relay/conn.h"
 #include "relay/worker.h"
 
@@ -22,6 +24,7 @@ struct adoption {
     struct message message; /* first */
     int fd;
     unsigned listener;
+    struct address *address;
 };
 
 static bool accepts_from(const struct worker *worker, unsigned listener)
@@ -81,14 +84,17 @@ static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
     close(fd);
 }
 
-/* Makes a connection of a socket that has been placed on this worker. */
-static void take_in(struct worker *worker, int fd, unsigned listener)
+/* Makes a connection of a socket that has been placed on this worker, and whose address has counted
+ * it. */
+static void take_in(struct worker *worker, int fd, unsigned listener, struct address *address)
 {
-    struct listener *from = &worker->relay->listeners[listener];
+    struct hyperderp_relay *relay = worker->relay;
+    struct listener *from = &relay->listeners[listener];
     bool draining = worker->phase >= RELAY_DRAINING;
 
-    if (!draining && conn_adopt(worker, fd, listener_tls_server(from), from->offload))
+    if (!draining && conn_adopt(worker, fd, listener_tls_server(from), from->offload, address))
         return;
+    addresses_leave(&relay->addresses, address);
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
     refuse(worker, fd, draining ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);
 }
@@ -97,33 +103,75 @@ static void adopt(struct worker *worker, struct message *message)
 {
     struct adoption *adoption = (struct adoption *)message;
 
-    take_in(worker, adoption->fd, adoption->listener);
+    take_in(worker, adoption->fd, adoption->listener, adoption->address);
     free(adoption);
 }
 
-static void place(struct worker *worker, int fd, unsigned listener)
+static void place(struct worker *worker, int fd, unsigned listener, struct address *address)
 {
+    struct addresses *addresses = &worker->relay->addresses;
     struct worker *chosen = least_loaded(worker);
 
     if (chosen == worker) {
         atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
-        take_in(worker, fd, listener);
+        take_in(worker, fd, listener, address);
         return;
     }
     struct adoption *adoption = calloc(1, sizeof(*adoption));
     if (!adoption) {
+        addresses_leave(addresses, address);
         refuse(worker, fd, HYPERDERP_REFUSED_MEMORY);
         return;
     }
     adoption->message.deliver = adopt;
     adoption->fd = fd;
     adoption->listener = listener;
+    adoption->address = address;
     atomic_fetch_add_explicit(&chosen->load, 1, memory_order_relaxed);
     if (worker_post(chosen, &adoption->message))
         return;
     atomic_fetch_sub_explicit(&chosen->load, 1, memory_order_relaxed);
     free(adoption);
+    addresses_leave(addresses, address);
     refuse(worker, fd, HYPERDERP_REFUSED_DRAINING); /* the worker has ended */
+}
+
+/* Counts a connection to its address, unless that has as many as it may have. */
+static void enter(struct worker *worker, int fd, unsigned listener)
+{
+    struct hyperderp_relay *relay = worker->relay;
+    struct sockaddr_storage from = {0};
+    socklen_t size = sizeof(from);
+    struct address *address;
+
+    (void)getpeername(fd, (struct sockaddr *)&from, &size);
+    int error = addresses_enter(&relay->addresses, (struct sockaddr *)&from,
+                                limits_per_ip(&relay->limits), &address);
+    if (error)
+        refuse(worker, fd, error == -EUSERS ? HYPERDERP_REFUSED_PER_IP : HYPERDERP_REFUSED_MEMORY);
+    else
+        place(worker, fd, listener, address);
+}
+
+/* Takes one from the new connections that may come, if there is one: the same reckoning as in
+ * pace.h, for all workers that accept. */
+static bool within_rate(struct worker *worker)
+{
+    struct hyperderp_relay *relay = worker->relay;
+    int64_t interval =
+        atomic_load_explicit(&relay->limits.accept_interval_ns, memory_order_relaxed);
+    int64_t ahead = atomic_load_explicit(&relay->limits.accept_ahead_ns, memory_order_relaxed);
+    int64_t before = atomic_load_explicit(&relay->accept_full_at, memory_order_relaxed), after;
+
+    if (interval == 0)
+        return true;
+    do {
+        after = (before > worker->now ? before : worker->now) + interval;
+        if (after > worker->now + ahead)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&relay->accept_full_at, &before, after,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
 }
 
 static void accepted(struct worker *worker, int fd, unsigned listener)
@@ -136,8 +184,10 @@ static void accepted(struct worker *worker, int fd, unsigned listener)
         refuse(worker, fd, HYPERDERP_REFUSED_DRAINING);
     else if (before >= limits_connections(&relay->limits))
         refuse(worker, fd, HYPERDERP_REFUSED_MAX_CONNECTIONS);
+    else if (!within_rate(worker))
+        refuse(worker, fd, HYPERDERP_REFUSED_ACCEPT_RATE);
     else
-        place(worker, fd, listener);
+        enter(worker, fd, listener);
 }
 
 void acceptor_event(struct worker *worker, const struct io_event *event)

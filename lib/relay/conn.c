@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/addresses.h"
 #include "relay/forward.h"
 #include "relay/frames.h"
 #include "relay/handshake.h"
@@ -111,7 +112,8 @@ static void free_memory(struct conn *conn)
     free(conn);
 }
 
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload)
+bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
+                struct address *address)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
@@ -128,6 +130,7 @@ bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool o
         free_memory(conn);
         return false;
     }
+    conn->address = address;
     count_state(conn, 1);
     conn->gone_tokens = FORWARD_GONE_BURST;
     conn->deadline.fire = deadline_passed;
@@ -161,7 +164,8 @@ void conn_arm(struct conn *conn)
     unsigned flags = conn->drained ? IO_RECV_DRAINED : 0;
 
     if (conn->receiving || conn->starved || conn->state == CONN_ADMISSION ||
-        conn->state == CONN_CLOSED || secure_is_queued(conn->secure))
+        conn->state == CONN_CLOSED || secure_is_queued(conn->secure) ||
+        (conn->state == CONN_OPEN && conn->pace.resume_at))
         return;
     if ((conn->state == CONN_OPEN || conn->state == CONN_DRAINING) &&
         !secure_awaits_kernel(conn->secure))
@@ -170,6 +174,29 @@ void conn_arm(struct conn *conn)
         conn->receiving = true;
     else
         starve(conn);
+}
+
+void conn_pause(struct conn *conn, int64_t until)
+{
+    struct worker *worker = conn->worker;
+
+    if (conn->state != CONN_OPEN)
+        return;
+    if (!conn->pace.resume_at)
+        conn->pace.paused_at = worker->now;
+    conn->pace.resume_at = until;
+    if (conn->receiving && io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) == 0)
+        conn->receiving = false;
+    if (conn->deadline.deadline > until)
+        timer_set(&worker->timers, &conn->deadline, until);
+}
+
+/* Time in which nothing was read does not count against who sends half a frame. */
+static void resume(struct conn *conn)
+{
+    conn->rest_due += conn->worker->now - conn->pace.paused_at;
+    conn->pace.resume_at = 0;
+    conn_arm(conn);
 }
 
 /* Frees the conn at the end of the turn, as callers up the stack may still look at it. */
@@ -193,6 +220,7 @@ void conn_free(struct conn *conn)
     struct worker *worker = conn->worker;
 
     slab_remove(&worker->conns, conn->slot);
+    addresses_leave(&worker->relay->addresses, conn->address);
     sink_release_socket(conn->sink);
     free_memory(conn);
     counters_add(worker->counters, COUNTER_connections, (uint64_t)-1);
@@ -376,7 +404,10 @@ static void look_at_open(struct conn *conn)
     struct worker *worker = conn->worker;
     uint8_t frame[FRAME_KEEP_ALIVE_SIZE];
 
-    bool waits = conn->partial || secure_is_waiting(conn->secure);
+    if (conn->pace.resume_at && worker->now >= conn->pace.resume_at)
+        resume(conn);
+    bool paused = conn->pace.resume_at != 0;
+    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure));
 
     if (waits && worker->now >= conn->rest_due) {
         conn_close(conn, CONN_END_TIMEOUT);
@@ -389,8 +420,9 @@ static void look_at_open(struct conn *conn)
     } else {
         timer_set(&worker->timers, &conn->deadline, conn->keepalive_due);
     }
-    if (waits && conn->deadline.deadline > conn->rest_due)
-        timer_set(&worker->timers, &conn->deadline, conn->rest_due);
+    int64_t due = paused ? conn->pace.resume_at : conn->rest_due;
+    if ((paused || waits) && conn->deadline.deadline > due)
+        timer_set(&worker->timers, &conn->deadline, due);
 }
 
 static void deadline_passed(struct timer *timer)
@@ -437,8 +469,11 @@ void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_
             used = handshake_http(conn, bytes, len);
             break;
         case CONN_HELLO:
+            used = frames_read(conn, chunk, bytes, len);
+            break;
         case CONN_OPEN:
             used = frames_read(conn, chunk, bytes, len);
+            pace_charge(conn, used);
             break;
         case CONN_ADMISSION:
             used = handshake_hold(conn, bytes, len);
@@ -466,7 +501,7 @@ void conn_received(struct conn *conn, const struct io_event *event)
     if (event->result == -ENOBUFS) {
         counters_add(worker->counters, COUNTER_recv_enobufs, 1);
         starve(conn);
-    } else if (event->result == -EAGAIN || event->result == -EINTR) {
+    } else if (event->result == -EAGAIN || event->result == -EINTR || event->result == -ECANCELED) {
         conn_arm(conn);
     } else if (event->result < 0 && secure_settles(conn, event->result)) {
         conn_arm(conn);

@@ -13,8 +13,10 @@
 #include "io/loop.h"
 #include "io/timer.h"
 #include "relay/frame_pool.h"
+#include "relay/pace.h"
 #include "wire/frame.h"
 
+struct address;
 struct peer;
 struct secure;
 struct sink;
@@ -58,6 +60,7 @@ struct conn {
     struct sink *sink;     /* a reference */
     struct secure *secure; /* NULL: in the clear */
     uint32_t slot, generation;
+    struct address *address; /* counts it, see addresses.h; NULL: not counted */
 
     /* State. */
     uint8_t state;  /* enum conn_state; changed by conn_set_state() alone */
@@ -68,6 +71,7 @@ struct conn {
     int64_t keepalive_due; /* in CONN_OPEN */
     int64_t rest_due;      /* in CONN_OPEN, of the frame in partial */
     int64_t linger_until;  /* in CONN_DRAINING */
+    struct pace pace;      /* in CONN_OPEN */
     struct conn *next;     /* in the worker's list of starved or of dead ones */
 
     /* Input. */
@@ -90,9 +94,10 @@ struct conn {
 };
 
 /* Takes a new socket in, for TLS with a reference to a server, which passes in any case, or NULL;
- * offload leaves its records to the kernel. False when memory is out: then the socket is still the
- * caller's. */
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload);
+ * offload leaves its records to the kernel. Its address has counted it, or is NULL. False when
+ * memory is out: then the socket and the address are still the caller's. */
+bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
+                struct address *address);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);
@@ -117,6 +122,10 @@ void conn_restart(struct conn *conn);
 
 /* Arms the receive that the state asks for, if there is none. */
 void conn_arm(struct conn *conn);
+
+/* Stops reading a connection in CONN_OPEN until this time, and then goes on. What has been received
+ * already is dealt with as ever. */
+void conn_pause(struct conn *conn, int64_t until);
 
 /* A frame has begun to come in: its rest is waited for, but not for ever. */
 void conn_expect_rest(struct conn *conn);

@@ -68,6 +68,10 @@ const char *hyperderp_refusal_name(hyperderp_refusal reason)
         return "memory";
     case HYPERDERP_REFUSED_DRAINING:
         return "draining";
+    case HYPERDERP_REFUSED_ACCEPT_RATE:
+        return "accept_rate";
+    case HYPERDERP_REFUSED_PER_IP:
+        return "per_ip";
     }
     return "unknown";
 }

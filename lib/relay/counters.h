@@ -53,6 +53,7 @@
     X(tls_connections)                                                                             \
     X(tls_handshakes_active)                                                                       \
     X(tls_kernel_connections)                                                                      \
+    X(client_rate_pauses)                                                                          \
     X(stun_answers_ipv4)                                                                           \
     X(stun_answers_ipv6)                                                                           \
     X(stun_malformed)                                                                              \
@@ -91,7 +92,7 @@ static inline void counters_add(struct counters *counters, enum counter which, u
 
 static inline void counters_refuse(struct counters *counters, hyperderp_refusal reason)
 {
-    counters_add(counters, COUNTER_slab_exhausts, 1);
+    counters_add(counters, COUNTER_slab_exhausts, reason <= HYPERDERP_REFUSED_DRAINING);
     counter_bump(&counters->refused[reason], 1);
 }
 

@@ -107,7 +107,12 @@ size_t handshake_http(struct conn *conn, const uint8_t *bytes, size_t len)
 void handshake_client_info(struct conn *conn, const uint8_t *payload, size_t len)
 {
     struct worker *worker = conn->worker;
-    struct server_info server = {.version = DERP_PROTOCOL_VERSION};
+    const struct limits *limits = &worker->relay->limits;
+    struct server_info server = {
+        .version = DERP_PROTOCOL_VERSION,
+        .token_bucket_bytes_per_second = (int64_t)limits_client_rate(limits),
+        .token_bucket_bytes_burst = (int64_t)limits_client_burst(limits),
+    };
     uint8_t nonce[HELLO_NONCE_SIZE];
     struct hello_secret secret;
     struct client_info info;

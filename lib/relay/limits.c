@@ -9,6 +9,13 @@
 #include "relay/relay.h"
 
 #define NS_PER_MS 1000000
+#define NS_PER_S  1000000000
+
+/* How long a limit's burst would take at its rate. */
+static int64_t burst_time(uint64_t burst, uint64_t rate)
+{
+    return rate ? (int64_t)((double)burst * NS_PER_S / (double)rate) : 0;
+}
 
 void limits_set(struct limits *limits, const hyperderp_limits *from)
 {
@@ -19,6 +26,12 @@ void limits_set(struct limits *limits, const hyperderp_limits *from)
     SET(handshake_timeout_ns, (int64_t)from->handshake_timeout_ms * NS_PER_MS);
     SET(keepalive_ns, (int64_t)from->keepalive_ms * NS_PER_MS);
     SET(write_timeout_ns, (int64_t)from->write_timeout_ms * NS_PER_MS);
+    SET(accept_interval_ns, burst_time(1, from->accept_rate));
+    SET(accept_ahead_ns, burst_time(from->accept_burst, from->accept_rate));
+    SET(connections_per_ip, from->connections_per_ip);
+    SET(client_rate, from->client_rate);
+    SET(client_burst, from->client_burst);
+    SET(client_ahead_ns, burst_time(from->client_burst, from->client_rate));
 #undef SET
 }
 

@@ -17,6 +17,10 @@ struct limits {
     atomic_uint max_connections;
     _Atomic uint32_t queue_frames, queue_bytes;
     _Atomic int64_t handshake_timeout_ns, keepalive_ns, write_timeout_ns;
+    atomic_uint connections_per_ip;                      /* 0: no limit */
+    _Atomic int64_t accept_interval_ns, accept_ahead_ns; /* 0: no limit; see pace.h */
+    _Atomic uint64_t client_rate, client_burst;          /* 0: no limit */
+    _Atomic int64_t client_ahead_ns;
 };
 
 /* Takes values that options_check_limits() has checked. */
@@ -43,6 +47,21 @@ static inline int64_t limits_handshake(const struct limits *limits)
 static inline int64_t limits_keepalive(const struct limits *limits)
 {
     return atomic_load_explicit(&limits->keepalive_ns, memory_order_relaxed);
+}
+
+static inline unsigned limits_per_ip(const struct limits *limits)
+{
+    return atomic_load_explicit(&limits->connections_per_ip, memory_order_relaxed);
+}
+
+static inline uint64_t limits_client_rate(const struct limits *limits)
+{
+    return atomic_load_explicit(&limits->client_rate, memory_order_relaxed);
+}
+
+static inline uint64_t limits_client_burst(const struct limits *limits)
+{
+    return atomic_load_explicit(&limits->client_burst, memory_order_relaxed);
 }
 
 static inline int64_t limits_write(const struct limits *limits)

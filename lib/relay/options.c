@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "relay/relay.h"
+#include "wire/frame.h"
 
 #define DEFAULT_QUEUE_FRAMES         1024
 #define DEFAULT_QUEUE_BYTES          (1u << 20)
@@ -20,6 +21,15 @@
 #define MAX_TIMEOUT_MS 86400000
 
 #define MAX_SOCKET_BUFFER (1u << 30)
+
+#define MAX_ACCEPT_RATE 1000000
+#define MIN_CLIENT_RATE 1024
+#define MAX_CLIENT_RATE (100ull << 30)
+
+/* What a client may send at once must hold the largest frame, and what may come while a timer is
+ * late. */
+#define MIN_CLIENT_BURST   (FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET)
+#define CLIENT_BURST_PARTS 8 /* of a second */
 
 /* A queue must hold the largest frame. */
 #define MIN_QUEUE_BYTES 131072
@@ -74,6 +84,24 @@ static int check_timeout(unsigned *value, unsigned fallback)
     return *value > MAX_TIMEOUT_MS ? -EINVAL : 0;
 }
 
+/* A burst without a rate means nothing, and is let go. */
+static int check_rates(hyperderp_limits *limits)
+{
+    if (limits->accept_rate > MAX_ACCEPT_RATE || limits->accept_burst > MAX_ACCEPT_RATE ||
+        limits->client_rate > MAX_CLIENT_RATE || limits->client_burst > MAX_CLIENT_RATE ||
+        (limits->client_rate > 0 && limits->client_rate < MIN_CLIENT_RATE))
+        return -EINVAL;
+    if (limits->accept_burst == 0 || limits->accept_rate == 0)
+        limits->accept_burst = limits->accept_rate;
+    if (limits->client_burst == 0 || limits->client_rate == 0)
+        limits->client_burst = limits->client_rate;
+    if (limits->client_rate > 0 && limits->client_burst < MIN_CLIENT_BURST)
+        limits->client_burst = MIN_CLIENT_BURST;
+    if (limits->client_burst < limits->client_rate / CLIENT_BURST_PARTS)
+        limits->client_burst = limits->client_rate / CLIENT_BURST_PARTS;
+    return 0;
+}
+
 int options_check_limits(hyperderp_limits *limits, unsigned workers)
 {
     if (limits->max_connections == 0)
@@ -91,7 +119,7 @@ int options_check_limits(hyperderp_limits *limits, unsigned workers)
         check_timeout(&limits->keepalive_ms, DEFAULT_KEEPALIVE_MS) != 0 ||
         check_timeout(&limits->write_timeout_ms, DEFAULT_WRITE_TIMEOUT_MS) != 0)
         return -EINVAL;
-    return 0;
+    return check_rates(limits);
 }
 
 hyperderp_limits options_limits(const hyperderp_relay_options *options)
@@ -105,6 +133,11 @@ hyperderp_limits options_limits(const hyperderp_relay_options *options)
         .handshake_timeout_ms = options->handshake_timeout_ms,
         .keepalive_ms = options->keepalive_ms,
         .write_timeout_ms = options->write_timeout_ms,
+        .accept_rate = options->accept_rate,
+        .accept_burst = options->accept_burst,
+        .connections_per_ip = options->connections_per_ip,
+        .client_rate = options->client_rate,
+        .client_burst = options->client_burst,
     };
 }
 
@@ -128,6 +161,8 @@ static int check(hyperderp_relay_options *options)
     options->handshake_timeout_ms = limits.handshake_timeout_ms;
     options->keepalive_ms = limits.keepalive_ms;
     options->write_timeout_ms = limits.write_timeout_ms;
+    options->accept_burst = limits.accept_burst;
+    options->client_burst = limits.client_burst;
     return 0;
 }
 

@@ -142,9 +142,11 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     memset(relay, 0, sizeof(*relay));
     set_options(relay, &options);
     route_init(&relay->routes, options.peer_changed, options.user);
+    addresses_init(&relay->addresses);
     frame_depot_init(&relay->frames, options.memory_bytes);
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
+    atomic_init(&relay->accept_full_at, 0);
     atomic_init(&relay->phase, RELAY_NEW);
     pthread_mutex_init(&relay->life, NULL);
     pthread_mutex_init(&relay->lock, NULL);
@@ -237,6 +239,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     }
     free(relay->pin_cores);
     route_destroy(&relay->routes);
+    addresses_destroy(&relay->addresses);
     frame_depot_destroy(&relay->frames);
     vault_destroy(&relay->vault);
     pthread_cond_destroy(&relay->changed);

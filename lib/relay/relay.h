@@ -10,6 +10,7 @@
 #include <hyperderp/relay.h>
 
 #include "io/loop.h"
+#include "relay/addresses.h"
 #include "relay/frame_pool.h"
 #include "relay/limits.h"
 #include "relay/listener.h"
@@ -60,11 +61,15 @@ struct hyperderp_relay {
 
     /* Shared, with locks of their own. */
     struct route_table routes;
+    struct addresses addresses; /* of connections */
     struct frame_depot frames;
     struct vault vault; /* the keys of TLS connections */
 
     /* Relaxed: a bound; it orders nothing. */
     atomic_uint connections;
+
+    /* When the burst of new connections is all there again, in ns; relaxed, see acceptor.c. */
+    _Atomic int64_t accept_full_at;
 
     /* enum relay_phase; only grows. Release by who changes it, acquire by the workers, who are
      * woken. */
