@@ -153,6 +153,12 @@ static void write_frames(FILE *out, const struct metric *metric, const struct fi
     labelled(out, metric, "frame", "peer_gone", figures->relay.peer_gone_frames);
 }
 
+static void write_forwarded(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    labelled(out, metric, "direction", "in", figures->relay.packets_forwarded_in);
+    labelled(out, metric, "direction", "out", figures->relay.packets_forwarded_out);
+}
+
 static void write_log_lines(FILE *out, const struct metric *metric, const struct figures *figures)
 {
     (void)figures;
@@ -332,6 +338,18 @@ static const struct metric metrics[] = {
      write_stun_ignored, 0},
     {"hyper_derp_stun_send_errors_total", "counter", "", "STUN answers that could not be sent.",
      RELAY(stun_send_errors)},
+    {"hyper_derp_packets_forwarded_total", "counter", "direction",
+     "Packets between the nodes of the region: in, from a mesh partner; out, for a key that is "
+     "there.",
+     write_forwarded, 0},
+    {"hyper_derp_mesh_watchers", "gauge", "", "Mesh partners that are told who is connected here.",
+     RELAY(mesh_watchers)},
+    {"hyper_derp_mesh_watchers_lost_total", "counter", "",
+     "Mesh partners closed as they did not take what they are told.", RELAY(mesh_watchers_lost)},
+    {"hyper_derp_mesh_refused_total", "counter", "",
+     "Clients closed for a mesh frame without the mesh key.", RELAY(mesh_refused)},
+    {"hyper_derp_mesh_closed_peers_total", "counter", "",
+     "Connections closed as a mesh partner asked for it.", RELAY(mesh_closed_peers)},
 
     {"hyper_derp_worker_connections", "gauge", "worker", "Connections that the worker owns.",
      WORKER(connections)},

@@ -136,9 +136,10 @@ const struct schema_key schema_keys[] = {
 
     /* ---- mesh ---- */
     {"mesh", "key_file", SCHEMA_STRING, FIELD(mesh.key_file), "\"\"",
-     "\"/etc/hyper-derp/mesh.key\"", "1", .later = "mesh",
-     .doc = "The secret that the nodes of a region share, 64 hexadecimal digits, as derper's "
-            "`-mesh-psk-file`."},
+     "\"/etc/hyper-derp/mesh.key\"", "1",
+     .doc = "The file with the secret that the nodes of a region share, 64 hexadecimal digits, as "
+            "derper's `-mesh-psk-file`. Whoever shows it may see who is connected, close clients "
+            "and forward packets: keep it as you keep the private key. `\"\"`: nobody may."},
     {"mesh", "with", SCHEMA_STRINGS, FIELD(mesh.with), "[]", "[\"derp1b.example.com\"]",
      "[\"a b\"]", .check = check_node, .later = "mesh",
      .doc =

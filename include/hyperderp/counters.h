@@ -142,6 +142,13 @@ typedef struct hyperderp_counters {
     uint64_t stun_malformed;    /**< datagrams ignored as they were no message of STUN */
     uint64_t stun_unsupported;  /**< messages of STUN ignored as they asked for something else */
     uint64_t stun_send_errors;  /**< answers that could not be sent at once */
+
+    uint64_t packets_forwarded_in;  /**< of packets_received, those that mesh partners forwarded */
+    uint64_t packets_forwarded_out; /**< of packets_received, those for keys at mesh partners */
+    uint64_t mesh_refused;          /**< clients closed for a mesh frame without the mesh key */
+    uint64_t mesh_closed_peers;     /**< connections closed as a mesh partner asked for it */
+    uint64_t mesh_watchers_lost;    /**< watchers closed as they did not take what they watch */
+    uint64_t mesh_watchers; /**< gauge: connections that are told who is connected (WatchConns) */
 } hyperderp_counters;
 
 /** Figures of one worker, since it started. */

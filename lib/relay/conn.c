@@ -8,6 +8,7 @@
 
 #include "relay/addresses.h"
 #include "relay/forward.h"
+#include "relay/forward_mesh.h"
 #include "relay/frames.h"
 #include "relay/handshake.h"
 #include "relay/listener.h"
@@ -55,6 +56,7 @@ static const char *const end_text[] = {
     [CONN_END_NOT_TLS] = "does not speak TLS",
     [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
     [CONN_END_NEW_KEY] = "changed its key, which this kernel's TLS cannot follow (Linux 6.14 can)",
+    [CONN_END_TOO_SLOW] = "did not take what it watches",
 };
 
 /* The gauge of the state that a connection is in. */
@@ -287,6 +289,8 @@ static void leave(struct conn *conn)
 {
     struct worker *worker = conn->worker;
 
+    watch_end(conn);
+    forward_mesh_forget(conn);
     if (!conn->peer)
         return;
     if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
@@ -453,6 +457,7 @@ void conn_open(struct conn *conn)
         return;
     }
     conn_set_state(conn, CONN_OPEN);
+    watch_note(worker, &conn->key);
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
     conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");

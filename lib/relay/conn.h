@@ -44,6 +44,7 @@ enum conn_end {
     CONN_END_NOT_TLS,   /* what came to a TLS listener was no ClientHello */
     CONN_END_GAVE_WAY,  /* too many TLS handshakes at once */
     CONN_END_NEW_KEY,   /* the client has changed its key, and the kernel cannot follow */
+    CONN_END_TOO_SLOW,  /* a watcher did not take what it asked for */
 };
 
 /* Destinations that a connection has at hand. */
@@ -87,6 +88,8 @@ struct conn {
     hyperderp_key key;
     struct peer *peer; /* a reference, from CONN_OPEN on */
     struct destination destinations[CONN_DESTINATIONS];
+    struct watcher *watcher;       /* it asked for WatchConns (watch.h); or NULL */
+    struct mesh_flows *mesh_flows; /* of a mesh partner that forwards (forward_mesh.h); or NULL */
 
     /* Limit on PeerGone "not here": tokens, and when they were last counted. */
     uint8_t gone_tokens;

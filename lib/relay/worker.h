@@ -58,6 +58,8 @@ struct worker {
     struct timer cipher_pause;  /* runs while ciphers hold keys */
     uint64_t cipher_uses;       /* when it was set */
 
+    struct watch_post watch; /* its message is shared, see there */
+
     struct slab drainers;
     unsigned drainer_count;
     struct drainer *flush_head, *flush_tail; /* to be sent at the end of the turn */
