@@ -149,6 +149,8 @@ typedef struct hyperderp_counters {
     uint64_t mesh_closed_peers;     /**< connections closed as a mesh partner asked for it */
     uint64_t mesh_watchers_lost;    /**< watchers closed as they did not take what they watch */
     uint64_t mesh_watchers; /**< gauge: connections that are told who is connected (WatchConns) */
+    uint64_t mesh_links;    /**< gauge: other nodes of the region that the relay is connected to */
+    uint64_t mesh_keys; /**< gauge: keys that those have told of; one at two nodes counts twice */
 } hyperderp_counters;
 
 /** Figures of one worker, since it started. */

@@ -17,6 +17,7 @@
 #include "wire/frame.h"
 
 struct address;
+struct link;
 struct peer;
 struct secure;
 struct sink;
@@ -63,6 +64,10 @@ struct conn {
     uint32_t slot, generation;
     struct address *address; /* counts it, see addresses.h; NULL: not counted */
 
+    /* Of one that this relay has made, to another node of the region (link.h), until it ends; NULL:
+     * a client's. */
+    struct link *link;
+
     /* State. */
     uint8_t state;  /* enum conn_state; changed by conn_set_state() alone */
     bool receiving; /* the engine has a receive of it */
@@ -101,6 +106,11 @@ struct conn {
  * memory is out: then the socket and the address are still the caller's. */
 bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
                 struct address *address);
+
+/* Makes a link's connection of a socket that is about to connect: what is sent waits for that. NULL
+ * when memory is out, or for a host that TLS cannot ask for: then the socket is still the caller's.
+ */
+struct conn *conn_call(struct worker *worker, int fd, struct link *link);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);

@@ -64,7 +64,9 @@
     X(mesh_refused)                                                                                \
     X(mesh_closed_peers)                                                                           \
     X(mesh_watchers_lost)                                                                          \
-    X(mesh_watchers)
+    X(mesh_watchers)                                                                               \
+    X(mesh_links)                                                                                  \
+    X(mesh_keys)
 
 enum counter {
 #define X(name) COUNTER_##name,

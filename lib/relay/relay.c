@@ -147,6 +147,7 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     route_init(&relay->routes, options.peer_changed, options.user);
     addresses_init(&relay->addresses);
     watch_init(&relay->watch);
+    mesh_init(&relay->mesh);
     frame_depot_init(&relay->frames, options.memory_bytes);
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
@@ -232,6 +233,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     if (!relay)
         return;
     hyperderp_relay_stop(relay);
+    mesh_destroy(&relay->mesh);
     free_workers(relay);
     for (unsigned i = 0; i < relay->listener_count; i++) {
         listener_close(&relay->listeners[i]);

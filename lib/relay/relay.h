@@ -15,6 +15,7 @@
 #include "relay/limits.h"
 #include "relay/listener.h"
 #include "relay/log.h"
+#include "relay/mesh.h"
 #include "relay/route.h"
 #include "relay/stun.h"
 #include "relay/watch.h"
@@ -69,6 +70,7 @@ struct hyperderp_relay {
     struct frame_depot frames;
     struct vault vault; /* the keys of TLS connections */
     struct watch_list watch;
+    struct mesh mesh;
 
     /* Relaxed: a bound; it orders nothing. */
     atomic_uint connections;

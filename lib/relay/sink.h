@@ -70,6 +70,7 @@ struct sink {
     atomic_uint draining;
 
     /* Owned by the draining worker. */
+    int error; /* why a send failed, an errno; 0: none has */
     struct drainer *drainer;
     /* What must go out before all else: the frame of which the kernel has taken the beginning, and
      * records that are sealed. */

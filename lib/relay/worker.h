@@ -22,6 +22,7 @@
 
 struct conn;
 struct drainer;
+struct link;
 
 struct worker {
     /* Fixed after creation. */
@@ -59,6 +60,9 @@ struct worker {
     uint64_t cipher_uses;       /* when it was set */
 
     struct watch_post watch; /* its message is shared, see there */
+
+    struct link *links; /* that have begun */
+    bool links_begin;   /* links that are added must be posted; guarded by the mesh's lock */
 
     struct slab drainers;
     unsigned drainer_count;
