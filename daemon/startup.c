@@ -9,6 +9,7 @@
 #include "handed_sockets.h"
 #include "key_file.h"
 #include "log.h"
+#include "mesh.h"
 #include "mesh_key.h"
 #include "reload.h"
 
@@ -150,6 +151,8 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
     error = add_listeners(*out, config, certificate);
     if (error == 0 && *config->stun_address)
         error = add_stun(*out, config->stun_address);
+    if (error == 0)
+        error = mesh_begin(*out, &config->mesh);
     if (error)
         return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_SYSTEM;
     error = hyperderp_relay_start(*out);
