@@ -33,10 +33,11 @@
 /* Restarting may ask for no longer wait. */
 #define MAX_ASKED_WAIT_MS 30000
 
-/* A node from which nothing has come for a while is asked for an answer, and given up when it stays
- * silent: packets for its clients would otherwise vanish there. */
-#define ASK_NS    5000000000
-#define SILENT_NS 15000000000
+/* A node is asked for a sign of life this often, and given up when nothing has come since the third
+ * question: packets for its clients would otherwise vanish there. Questions are counted and not
+ * seconds, so that a relay that stood still itself blames nobody. */
+#define ASK_NS         5000000000
+#define MAX_UNANSWERED 3
 
 /* A message of a node that does not lie whole in what has come waits here. */
 #define MAX_WAITING (FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET + IO_CHUNK_SIZE)
@@ -377,7 +378,7 @@ static void look_at_connection(struct link *link)
     uint8_t ping[FRAME_HEADER_SIZE + FRAME_PING_SIZE];
     uint64_t number = worker_random(worker);
 
-    if (worker->now - link->heard >= SILENT_NS) {
+    if (link->unanswered == MAX_UNANSWERED) {
         link_note_fault(link, "does not answer any more");
         conn_close(link->conn, CONN_END_TIMEOUT);
         return;
@@ -385,6 +386,7 @@ static void look_at_connection(struct link *link)
     frame_header_encode(ping, FRAME_PING, FRAME_PING_SIZE);
     memcpy(ping + FRAME_HEADER_SIZE, &number, FRAME_PING_SIZE);
     (void)conn_send_control(link->conn, ping, sizeof(ping));
+    link->unanswered++;
     timer_set(&worker->timers, &link->timer, worker->now + ASK_NS);
 }
 
@@ -525,7 +527,7 @@ void link_input(struct conn *conn, const uint8_t *bytes, size_t len)
         fail(conn, error);
         return;
     }
-    link->heard = conn->worker->now;
+    link->unanswered = 0;
     do {
         read = client_read(&link->client, link->input + used, link->filled - used, &message);
         if (read < 0) {

@@ -47,7 +47,8 @@ struct link {
     struct client client;  /* speaks on conn */
     uint8_t *input;        /* room bytes; filled of them are the beginning of a message */
     size_t filled, room;
-    int64_t opened, heard;     /* when it was connected, when something came */
+    int64_t opened;            /* when it was connected */
+    unsigned unanswered;       /* questions since something came */
     bool is_self;              /* the other end has this relay's key */
     uint32_t asked_to_wait_ms; /* by Restarting */
     char logged[sizeof(((hyperderp_mesh_peer_info *)0)->error)]; /* the fault told last */
