@@ -11,6 +11,7 @@
 #include "relay/frames.h"
 #include "relay/handshake.h"
 #include "relay/listener.h"
+#include "relay/proxied.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
@@ -35,6 +36,7 @@
 
 /* The states that may follow each. */
 static const unsigned allowed[] = {
+    [CONN_PROXY] = BIT(CONN_TLS) | BIT(CONN_HTTP) | BIT(CONN_CLOSED),
     [CONN_TLS] = BIT(CONN_HTTP) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_HTTP] = BIT(CONN_HELLO) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_HELLO] = BIT(CONN_ADMISSION) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
@@ -54,6 +56,8 @@ static const char *const end_text[] = {
     [CONN_END_STOPPED] = "relay stopped",
     [CONN_END_NOT_TLS] = "does not speak TLS",
     [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
+    [CONN_END_PROXY_HEADER] = "sent no good header of the PROXY protocol",
+    [CONN_END_CROWDED] = "has as many connections as an address may have",
     [CONN_END_NEW_KEY] = "changed its key, which this kernel's TLS cannot follow (Linux 6.14 can)",
 };
 
@@ -61,6 +65,7 @@ static const char *const end_text[] = {
 static void count_state(const struct conn *conn, uint64_t by)
 {
     static const hyperderp_connection_state shown[] = {
+        [CONN_PROXY] = HYPERDERP_CONNECTION_PROXY,
         [CONN_TLS] = HYPERDERP_CONNECTION_TLS,
         [CONN_HTTP] = HYPERDERP_CONNECTION_HTTP,
         [CONN_HELLO] = HYPERDERP_CONNECTION_HELLO,
@@ -82,22 +87,14 @@ void conn_set_state(struct conn *conn, enum conn_state state)
     count_state(conn, 1);
 }
 
-void conn_format_address(const struct conn *conn, char *out)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-    (void)getpeername(conn->sink->fd, (struct sockaddr *)&address, &size);
-    listener_format_address((struct sockaddr *)&address, out);
-}
-
 void conn_log(const struct conn *conn, const char *what)
 {
     const struct log *log = &conn->worker->relay->log;
-    char address[LISTENER_ADDRESS_SIZE], key[KEY_SHORT_SIZE] = "";
+    char address[ENDPOINT_TEXT_SIZE], key[KEY_SHORT_SIZE] = "";
 
     if (!log_wants(log, HYPERDERP_LOG_DEBUG))
         return;
-    conn_format_address(conn, address);
+    endpoint_format(&conn->sink->from, address);
     if (!hyperderp_key_is_zero(&conn->key))
         key_format_short(&conn->key, key);
     log_line(log, HYPERDERP_LOG_DEBUG, "client %s%s%s: %s", address, *key ? " " : "", key, what);
@@ -112,9 +109,10 @@ static void free_memory(struct conn *conn)
     free(conn);
 }
 
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
-                struct address *address)
+bool conn_adopt(struct worker *worker, const struct arrival *arrival)
 {
+    struct listener *listener = arrival->listener;
+    struct tls_server *server = listener_tls_server(listener);
     struct conn *conn = calloc(1, sizeof(*conn));
 
     if (!conn) {
@@ -122,15 +120,16 @@ bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool o
         return false;
     }
     conn->worker = worker;
-    conn->state = server ? CONN_TLS : CONN_HTTP;
-    conn->sink = sink_new(worker, fd);
-    bool secured = !server || secure_begin(conn, server, offload);
+    conn->state = listener->proxied ? CONN_PROXY : server ? CONN_TLS : CONN_HTTP;
+    conn->sink = sink_new(worker, arrival->fd);
+    bool secured = !server || secure_begin(conn, server, listener->offload);
     if (!conn->sink || !secured ||
         slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
         free_memory(conn);
         return false;
     }
-    conn->address = address;
+    conn->sink->from = arrival->from;
+    conn->address = arrival->address;
     count_state(conn, 1);
     conn->gone_tokens = FORWARD_GONE_BURST;
     conn->deadline.fire = deadline_passed;
@@ -273,8 +272,15 @@ static void count_end(const struct conn *conn, enum conn_end end)
     case CONN_END_DENIED:
         counters_add(counters, COUNTER_handshakes_denied, 1);
         break;
+    case CONN_END_PROXY_HEADER:
+        counters_add(counters, COUNTER_proxy_headers_bad, 1);
+        counters_add(counters, COUNTER_handshakes_failed, 1);
+        break;
+    case CONN_END_CROWDED:
+        counters_refuse(counters, HYPERDERP_REFUSED_PER_IP);
+        break;
     case CONN_END_RESOURCES:
-        counters_refuse(conn->worker->counters, HYPERDERP_REFUSED_MEMORY);
+        counters_refuse(counters, HYPERDERP_REFUSED_MEMORY);
         break;
     default:
         break;
@@ -486,6 +492,18 @@ void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_
     }
 }
 
+static void take_input(struct conn *conn, struct io_chunk *chunk, size_t len)
+{
+    size_t used = conn->state == CONN_PROXY ? proxied_input(conn, chunk->data, len) : 0;
+
+    if (used == len)
+        return;
+    if (conn->secure)
+        secure_input(conn, chunk, chunk->data + used, len - used);
+    else
+        conn_input(conn, chunk, chunk->data + used, len - used);
+}
+
 void conn_received(struct conn *conn, const struct io_event *event)
 {
     struct worker *worker = conn->worker;
@@ -510,10 +528,7 @@ void conn_received(struct conn *conn, const struct io_event *event)
     } else {
         counters_add(worker->counters, COUNTER_recv_bytes, (uint64_t)event->result);
         conn->drained = event->result < IO_CHUNK_SIZE;
-        if (conn->secure)
-            secure_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
-        else
-            conn_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
+        take_input(conn, event->chunk, (size_t)event->result);
         conn_arm(conn);
     }
 }

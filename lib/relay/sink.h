@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "io/chunk.h"
+#include "relay/endpoint.h"
 #include "relay/frame_pool.h"
 #include "relay/outq.h"
 #include "tls/record.h"
@@ -47,6 +48,7 @@ struct sink {
     uint64_t serial; /* unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
+    struct endpoint from; /* the client, behind a proxy as that tells */
     int64_t joined;       /* CLOCK_MONOTONIC in ns */
     char *app_name;       /* or NULL */
     struct sink_tls *tls; /* NULL: in the clear, or not yet */
