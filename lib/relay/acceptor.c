@@ -76,11 +76,16 @@ static struct worker *least_loaded(struct worker *worker)
     return best;
 }
 
+static void let_go(struct worker *worker, int fd)
+{
+    atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
+    close(fd);
+}
+
 static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
 {
     counters_refuse(worker->counters, reason);
-    atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
-    close(fd);
+    let_go(worker, fd);
 }
 
 /* Makes a connection of a socket that has been placed on this worker. */
@@ -152,7 +157,12 @@ static void enter(struct worker *worker, int fd, struct listener *listener)
     int error = 0;
 
     if (listener->proxied && !proxied_trusts(listener, &arrival.from)) {
-        refuse_stranger(worker, &arrival);
+        /* The kernel forgets the peer of a socket that was reset, as by HAProxy's checks: it is
+         * nobody's. */
+        if (arrival.from.kind == ENDPOINT_UNKNOWN)
+            let_go(worker, fd);
+        else
+            refuse_stranger(worker, &arrival);
         return;
     }
     if (!listener->proxied)

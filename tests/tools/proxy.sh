@@ -45,7 +45,7 @@ metric() {
     while ! fetch /metrics >"$scratch/metrics" || ! grep -qE "$1" "$scratch/metrics"; do
         if [ $SECONDS -ge $until ]; then
             echo "no metric: $1"
-            grep -E "${1%%[\{ ]*}" "$scratch/metrics"
+            grep '^hyper_derp_proxy' "$scratch/metrics"
             return 1
         fi
         sleep 0.05

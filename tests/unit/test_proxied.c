@@ -442,6 +442,35 @@ static void strangers_are_refused(void **state)
     }
 }
 
+static bool accepts_are(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->accepts == value;
+}
+
+/* HAProxy's checks reset their connections, many before these are accepted: the kernel then tells
+ * no address, and that is no reason to take them for strangers. */
+static void resets_are_nobodys(void **state)
+{
+    enum { MANY = 200 };
+    const struct linger reset = {.l_onoff = 1};
+    hyperderp_relay_options options = options_for(state, 2);
+    struct fixture fixture;
+
+    start(&fixture, &options);
+    for (unsigned i = 0; i < MANY; i++) {
+        int fd = connect_proxy(&fixture);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+        close(fd);
+    }
+    fixture_wait(&fixture, accepts_are, MANY);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    assert_int_equal(fixture_counters(&fixture).refused[HYPERDERP_REFUSED_UNTRUSTED_PROXY], 0);
+    assert_int_equal(fixture_counters(&fixture).proxy_headers_bad, 0);
+    struct client_socket *client = join_with(&fixture, &v2);
+    client_socket_close(client);
+    stop(&fixture);
+}
+
 static void options_that_make_no_sense(void **state)
 {
     static const char *const wrong[] = {"127.0.0.1", "10.0.0.0/33"}, *const none[] = {NULL};
@@ -639,6 +668,7 @@ int main(void)
         FIXTURE_ON_ALL(silent_proxies_time_out),
         FIXTURE_ON_ALL(ends_before_the_header),
         FIXTURE_ON_ALL(strangers_are_refused),
+        FIXTURE_ON_ALL(resets_are_nobodys),
         FIXTURE_ON_ALL(clients_are_counted_by_their_address),
         FIXTURE_ON_ALL(over_a_unix_socket),
         FIXTURE_ON_ALL(proxied_over_a_unix_socket),
