@@ -16,10 +16,10 @@ finish() {
     rm -rf "$scratch"
 }
 
-# needs PROGRAM PACKAGE: without it the script is skipped.
+# needs PROGRAM PACKAGE [OPTION]: without it the script is skipped.
 needs() {
     command -v "$1" >/dev/null && return
-    echo "$1 is not installed; ./bootstrap installs it (package $2)"
+    echo "$1 is not installed; ./bootstrap${3:+ $3} installs it (package $2)"
     exit 77
 }
 

@@ -4,7 +4,7 @@
 # protocol, over TCP and over a socket in the file system.
 . "$(dirname "$0")/proxy.sh"
 PATH=$PATH:/usr/sbin:/sbin
-needs haproxy haproxy
+needs haproxy haproxy --ci
 
 # run_haproxy PORT EXAMPLE [SED_COMMAND]
 run_haproxy() {

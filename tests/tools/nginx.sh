@@ -5,7 +5,7 @@
 . "$(dirname "$0")/proxy.sh"
 PATH=$PATH:/usr/sbin:/sbin
 needs openssl openssl
-needs nginx nginx
+needs nginx nginx --ci
 
 module=/usr/lib/nginx/modules/ngx_stream_module.so
 stream_there=yes
@@ -89,7 +89,7 @@ if [ -n "$stream_there" ]; then
     passes "nginx: no bad headers" counted proxy_headers_bad 0
     passes "nginx: who came past it was counted" counted refused_untrusted_proxy 1
 else
-    echo "skip - nginx: TCP passed on: its module stream is not installed (package libnginx-mod-stream)"
+    echo "skip - nginx: TCP passed on: its module stream is not installed; ./bootstrap --ci installs it (package libnginx-mod-stream)"
 fi
 
 make_authorities
