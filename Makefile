@@ -327,7 +327,8 @@ run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
 run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
-	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh'
+	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh' \
+	'nginx:tests/tools/nginx.sh' 'haproxy:tests/tools/haproxy.sh'
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
 	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
@@ -362,7 +363,7 @@ check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start t
 check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client; they need Go
 	$(call run_suites,interop)
 
-check-tools: $(DAEMON) ## TLS with OpenSSL's and GnuTLS's own programs, and with curl
+check-tools: $(DAEMON) $(BENCH) ## OpenSSL's and GnuTLS's own programs, curl, and behind nginx and HAProxy
 	$(call run_suites,tools)
 
 check-install: $(INSTALLED) $(CONFIG_PAGES) ## install under a temporary DESTDIR and build programs against it

@@ -150,6 +150,14 @@ static void write_certificate_reloads(FILE *out, const struct metric *metric,
     labelled(out, metric, "outcome", "failed", figures->status->certificate_reload_errors);
 }
 
+static void write_proxy_headers(FILE *out, const struct metric *metric,
+                                const struct figures *figures)
+{
+    labelled(out, metric, "outcome", "ok", figures->relay.proxy_headers_ok);
+    labelled(out, metric, "outcome", "local", figures->relay.proxy_headers_local);
+    labelled(out, metric, "outcome", "bad", figures->relay.proxy_headers_bad);
+}
+
 static void write_stun_answers(FILE *out, const struct metric *metric,
                                const struct figures *figures)
 {
@@ -321,6 +329,11 @@ static const struct metric metrics[] = {
     {"hyper_derp_client_rate_pauses_total", "counter", "",
      "Times that reading from a client paused, as it had sent more than limits.client_rate.",
      RELAY(client_rate_pauses)},
+
+    {"hyper_derp_proxy_headers_total", "counter", "outcome",
+     "Headers of the PROXY protocol: ok told the client's address, local none (a proxy's own check "
+     "of the relay, for one), and bad were none or malformed: these connections are closed.",
+     write_proxy_headers, 0},
 
     {"hyper_derp_tls_handshakes_total", "counter", "outcome",
      "TLS handshakes, by how they ended: not_tls is something else on the port, gave_way one of "

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "io/chunk.h"
+#include "relay/endpoint.h"
 #include "relay/frame_pool.h"
 #include "relay/outq.h"
 #include "tls/record.h"
@@ -47,10 +48,11 @@ struct sink {
     uint64_t serial; /* unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
-    int64_t joined; /* CLOCK_MONOTONIC in ns */
-    char *app_name; /* or NULL */
-    bool can_mesh;  /* the client has the region's mesh key */
-    bool is_link;   /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
+    struct endpoint from; /* the client, behind a proxy as that tells; of a link, the other node */
+    int64_t joined;       /* CLOCK_MONOTONIC in ns */
+    char *app_name;       /* or NULL */
+    bool can_mesh;        /* the client has the region's mesh key */
+    bool is_link;         /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
     uint8_t present_flags; /* enum peer_present_flags */
     struct sink_tls *tls;  /* NULL: in the clear, or not yet */
 
