@@ -64,7 +64,10 @@
     X(mesh_refused)                                                                                \
     X(mesh_closed_peers)                                                                           \
     X(mesh_watchers_lost)                                                                          \
-    X(mesh_watchers)
+    X(mesh_watchers)                                                                               \
+    X(health_frames)                                                                               \
+    X(muted_connections)                                                                           \
+    X(not_ideal_connections)
 
 enum counter {
 #define X(name) COUNTER_##name,

@@ -13,6 +13,7 @@ struct peer *peer_new(const hyperderp_key *key, uint64_t hash)
     peer->hash = hash;
     atomic_init(&peer->refs, 1);
     atomic_init(&peer->active, NULL);
+    atomic_init(&peer->health_due, false);
     pthread_mutex_init(&peer->lock, NULL);
     return peer;
 }
