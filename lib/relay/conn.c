@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "relay/addresses.h"
+#include "relay/duplicate.h"
 #include "relay/forward.h"
 #include "relay/forward_mesh.h"
 #include "relay/frames.h"
@@ -337,6 +338,12 @@ static void count_end(const struct conn *conn, enum conn_end end)
     }
 }
 
+/* Counts a client that would rather be at another node of the region. */
+static uint64_t prefers_another(const struct conn *conn)
+{
+    return conn->sink->present_flags & PEER_PRESENT_NOT_IDEAL ? 1 : 0;
+}
+
 /* Takes the connection out of the route table; tells those that it has sent to if its key is
  * gone. */
 static void leave(struct conn *conn)
@@ -351,8 +358,13 @@ static void leave(struct conn *conn)
         return;
     if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
         counters_add(worker->counters, COUNTER_home_clients, (uint64_t)-1);
+    counters_add(worker->counters, COUNTER_not_ideal_connections, -prefers_another(conn));
     if (route_leave(&worker->relay->routes, conn->peer, conn->sink))
         forward_peer_left(worker, conn->peer);
+    else
+        duplicate_tell(worker, conn->peer);
+    /* Nobody can tell it anything any more. */
+    counters_add(worker->counters, COUNTER_muted_connections, -(uint64_t)conn->sink->told_muted);
     peer_unref(conn->peer);
     conn->peer = NULL;
 }
@@ -518,6 +530,7 @@ void conn_open(struct conn *conn)
     watch_note(worker, &conn->key);
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
+    counters_add(worker->counters, COUNTER_not_ideal_connections, prefers_another(conn));
     conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");
     counters_add(worker->counters,
                  joined == 0 ? COUNTER_peers_active : COUNTER_duplicate_connections, 1);
