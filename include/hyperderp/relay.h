@@ -173,6 +173,10 @@ typedef struct hyperderp_relay_options {
      * a second's. It is never less than the largest frame, nor than an eighth of a second's. */
     uint64_t client_burst;
     /**@}*/
+
+    /** The page that a browser gets at /: "default" or NULL, a short text; "blank"; or a URL,
+     * http:// or https://, to send it to. Copied. */
+    const char *home;
 } hyperderp_relay_options;
 
 /** What may be changed while the relay runs: the fields of hyperderp_relay_options with the same

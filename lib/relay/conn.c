@@ -425,6 +425,12 @@ static void look_at_open(struct conn *conn)
         timer_set(&worker->timers, &conn->deadline, due);
 }
 
+/* Every request of it got its answer, and the next one has not begun. */
+static bool is_between_requests(const struct conn *conn)
+{
+    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
+}
+
 static void deadline_passed(struct timer *timer)
 {
     struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, deadline));
@@ -434,7 +440,7 @@ static void deadline_passed(struct timer *timer)
     else if (conn->state == CONN_DRAINING)
         linger(conn);
     else
-        conn_close(conn, CONN_END_TIMEOUT);
+        conn_close(conn, is_between_requests(conn) ? CONN_END_ANSWERED : CONN_END_TIMEOUT);
 }
 
 void conn_open(struct conn *conn)

@@ -75,6 +75,7 @@ struct conn {
     struct conn *next;     /* in the worker's list of starved or of dead ones */
 
     /* Input. */
+    uint8_t requests;   /* HTTP requests that were answered */
     uint8_t header_len; /* bytes in header */
     uint8_t header[FRAME_HEADER_SIZE];
     uint32_t skip;          /* bytes still to be skipped of a frame that is not understood */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The handshake of a client over plain TCP. */
+/* From a request to its answer, or to a client that has joined. */
 #include "relay/handshake.h"
 
 #include <errno.h>
@@ -12,6 +12,9 @@
 #include "relay/worker.h"
 #include "wire/hello.h"
 #include "wire/http.h"
+
+/* Requests that one connection may bring. */
+#define MAX_REQUESTS 32
 
 /* The bytes of a request head that has not come whole are kept here; how far they have been looked
  * at stands in the frame's own sent, which nobody else uses while it is not sent. */
@@ -45,16 +48,31 @@ static void upgrade(struct conn *conn, const struct http_request *request)
         conn_close(conn, CONN_END_RESOURCES);
 }
 
+/* Waits for another request as long as for the first one. */
+static void await_request(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    timer_set(&worker->timers, &conn->deadline,
+              worker->now + limits_handshake(&worker->relay->limits));
+}
+
 static void answer(struct conn *conn, const struct http_request *request, int parsed)
 {
+    struct worker *worker = conn->worker;
     uint8_t page[HTTP_ANSWER_PAGE_SIZE];
-    size_t size = http_answer_page(page, request, parsed);
+    struct http_scene scene = {.home = worker->relay->home, .tls = conn->secure != NULL};
 
-    counters_add(conn->worker->counters, COUNTER_http_requests, 1);
-    if (conn_send_control(conn, page, size))
+    conn->requests++;
+    scene.last = !http_answer_lets_go_on(request, parsed) || conn->requests == MAX_REQUESTS;
+    size_t size = http_answer_page(page, request, parsed, &scene);
+    counters_add(worker->counters, COUNTER_http_requests, 1);
+    if (!conn_send_control(conn, page, size))
+        conn_close(conn, CONN_END_RESOURCES);
+    else if (scene.last)
         conn_finish(conn, CONN_END_ANSWERED);
     else
-        conn_close(conn, CONN_END_RESOURCES);
+        await_request(conn);
 }
 
 static void drop_head(struct conn *conn)

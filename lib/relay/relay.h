@@ -48,6 +48,7 @@ struct hyperderp_relay {
     unsigned *pin_cores; /* pin_core_count of them; worker n on the nth, over again */
     unsigned pin_core_count;
     unsigned socket_buffer;
+    char *home; /* the page at /, as http_answer.h has it */
 
     /* Fixed after the start. */
     struct listener listeners[RELAY_MAX_LISTENERS];

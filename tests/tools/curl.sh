@@ -60,7 +60,7 @@ many() {
         urls+=("https://$host:$port/derp/probe")
     done
     timeout $patience curl -q --silent --show-error --noproxy '*' --cacert "$scratch/root.pem" \
-        --resolve "$host:$port:127.0.0.1" --parallel --parallel-immediate --parallel-max 50 \
+        --header 'Connection: close' --resolve "$host:$port:127.0.0.1" --parallel --parallel-immediate --parallel-max 50 \
         --write-out '%{http_code}\n' "${urls[@]}" >"$report" 2>"$scratch/errors" || return
     [ "$(grep -c '^200$' "$report")" = 50 ] && return
     cat "$report"
