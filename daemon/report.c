@@ -33,6 +33,9 @@ static void log_limits(const hyperderp_counters *c)
                        hyperderp_refusal_name((hyperderp_refusal)i), c->refused[i]);
     log_print(HYPERDERP_LOG_INFO, "counters: %sclient_rate_pauses=%" PRIu64, refused,
               c->client_rate_pauses);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: websocket_upgrades=%" PRIu64 " websocket_connections=%" PRIu64,
+              c->websocket_upgrades, c->websocket_connections);
 }
 
 void report_counters(const hyperderp_relay *relay)

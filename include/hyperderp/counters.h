@@ -142,6 +142,9 @@ typedef struct hyperderp_counters {
     uint64_t stun_malformed;    /**< datagrams ignored as they were no message of STUN */
     uint64_t stun_unsupported;  /**< messages of STUN ignored as they asked for something else */
     uint64_t stun_send_errors;  /**< answers that could not be sent at once */
+
+    uint64_t websocket_upgrades;    /**< connections that were upgraded to WebSocket */
+    uint64_t websocket_connections; /**< gauge: connections that speak DERP in WebSocket messages */
 } hyperderp_counters;
 
 /** Figures of one worker, since it started. */

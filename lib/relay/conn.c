@@ -13,6 +13,7 @@
 #include "relay/listener.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
+#include "relay/websocket.h"
 #include "relay/worker.h"
 #include "wire/key.h"
 
@@ -109,6 +110,7 @@ static void free_memory(struct conn *conn)
 {
     sink_unref(conn->sink);
     secure_free(conn);
+    websocket_free(conn);
     free(conn);
 }
 
@@ -311,6 +313,7 @@ void conn_close(struct conn *conn, enum conn_end end)
     forward_forget(conn);
     free_input(conn);
     secure_end(conn);
+    websocket_end(conn, end);
     if (conn->receiving)
         conn->receiving = io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) != 0;
     sink_close(worker, conn->sink);
@@ -375,6 +378,7 @@ bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
         return false;
     }
     memcpy(frame->data, bytes, size);
+    frame->bare = conn->websocket == NULL; /* pages that wait when it becomes one, and the 101 */
     return sink_push(worker, conn->sink, frame);
 }
 
@@ -407,7 +411,8 @@ static void look_at_open(struct conn *conn)
     if (conn->pace.resume_at && worker->now >= conn->pace.resume_at)
         resume(conn);
     bool paused = conn->pace.resume_at != 0;
-    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure));
+    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure) ||
+                             websocket_is_waiting(conn->websocket));
 
     if (waits && worker->now >= conn->rest_due) {
         conn_close(conn, CONN_END_TIMEOUT);
@@ -468,11 +473,23 @@ void conn_open(struct conn *conn)
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
 {
+    if (conn->websocket)
+        websocket_input(conn, chunk, bytes, len);
+    else
+        conn_content(conn, chunk, bytes, len);
+}
+
+void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
     while (len > 0) {
         size_t used;
         switch ((enum conn_state)conn->state) {
         case CONN_HTTP:
             used = handshake_http(conn, bytes, len);
+            if (conn->websocket) {
+                websocket_input(conn, chunk, bytes + used, len - used);
+                return;
+            }
             break;
         case CONN_HELLO:
             used = frames_read(conn, chunk, bytes, len);

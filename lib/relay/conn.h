@@ -21,6 +21,7 @@ struct peer;
 struct secure;
 struct sink;
 struct tls_server;
+struct websocket;
 struct worker;
 
 enum conn_state {
@@ -57,8 +58,9 @@ struct destination {
 struct conn {
     /* Fixed after creation. */
     struct worker *worker;
-    struct sink *sink;     /* a reference */
-    struct secure *secure; /* NULL: in the clear */
+    struct sink *sink;           /* a reference */
+    struct secure *secure;       /* NULL: in the clear */
+    struct websocket *websocket; /* from the upgrade on; NULL: it speaks DERP itself */
     uint32_t slot, generation;
     struct address *address; /* counts it, see addresses.h; NULL: not counted */
 
@@ -105,6 +107,9 @@ void conn_received(struct conn *conn, const struct io_event *event);
 
 /* Feeds bytes that lie in a chunk (or, with chunk NULL, elsewhere) to the connection. */
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
+
+/* The same for what was in a client's WebSocket messages, or came without any. */
+void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
 
 /* The one place where a state changes. */
 void conn_set_state(struct conn *conn, enum conn_state state);

@@ -58,7 +58,9 @@
     X(stun_answers_ipv6)                                                                           \
     X(stun_malformed)                                                                              \
     X(stun_unsupported)                                                                            \
-    X(stun_send_errors)
+    X(stun_send_errors)                                                                            \
+    X(websocket_upgrades)                                                                          \
+    X(websocket_connections)
 
 enum counter {
 #define X(name) COUNTER_##name,

@@ -48,7 +48,7 @@ struct drainer {
     unsigned pieces;
     unsigned packets; /* in all pieces */
     size_t bytes;     /* in all pieces */
-    bool sealed;      /* the pieces are records of TLS */
+    bool sealed;      /* the pieces are records of TLS, or parts of WebSocket messages */
     struct msghdr message;
     struct iovec iov[DRAINER_PIECES];
     struct drainer_piece piece[DRAINER_PIECES];

@@ -9,6 +9,7 @@
 #include "relay/admission.h"
 #include "relay/http_answer.h"
 #include "relay/sink.h"
+#include "relay/websocket.h"
 #include "relay/worker.h"
 #include "wire/hello.h"
 #include "wire/http.h"
@@ -43,6 +44,20 @@ static void upgrade(struct conn *conn, const struct http_request *request)
         size = http_answer_upgrade(answer, &conn->worker->relay->public_key);
     size += hello_server_key_encode(answer + size, &conn->worker->relay->public_key);
     if (conn_send_control(conn, answer, size))
+        conn_set_state(conn, CONN_HELLO);
+    else
+        conn_close(conn, CONN_END_RESOURCES);
+}
+
+/* The same in WebSocket messages, of which ServerKey is in the first. */
+static void upgrade_websocket(struct conn *conn, const struct http_request *request)
+{
+    uint8_t answer[HTTP_ANSWER_UPGRADE_SIZE], key[HELLO_SERVER_KEY_SIZE];
+    size_t size = http_answer_websocket(answer, request);
+    size_t key_size = hello_server_key_encode(key, &conn->worker->relay->public_key);
+
+    if (size > 0 && conn_send_control(conn, answer, size) && websocket_begin(conn) &&
+        conn_send_control(conn, key, key_size))
         conn_set_state(conn, CONN_HELLO);
     else
         conn_close(conn, CONN_END_RESOURCES);
@@ -90,6 +105,8 @@ static void requested(struct conn *conn, const struct http_request *request, int
         counters_add(conn->worker->counters, COUNTER_handshakes_failed, 1);
     if (parsed > 0 && http_answer_is_upgrade(request))
         upgrade(conn, request);
+    else if (parsed > 0 && http_answer_is_websocket(request))
+        upgrade_websocket(conn, request);
     else
         answer(conn, request, parsed);
     /* The request points into the head: only now may it go. */
@@ -180,6 +197,6 @@ void handshake_decided(struct conn *conn, hyperderp_verdict verdict)
     if (!held)
         return;
     /* Not a receive chunk: what is forwarded from here is copied. */
-    conn_input(conn, NULL, held->data, held->size);
+    conn_content(conn, NULL, held->data, held->size);
     frame_free(&conn->worker->frames, held);
 }

@@ -10,6 +10,7 @@
 
 #include "wire/frame.h"
 #include "wire/key.h"
+#include "wire/websocket.h"
 
 #define ANY_ORIGIN "Access-Control-Allow-Origin: *\r\n"
 
@@ -57,6 +58,14 @@ static const struct page page_no_content = {204, "No Content", NULL, NEVER_CACHE
 static const struct page page_upgrade_required = {
     426,  "Upgrade Required", TEXT, "Upgrade: DERP\r\n", "DERP requires connection upgrade\n",
     false};
+/* RFC 6455, section 4.4. */
+static const struct page page_websocket_version = {
+    426,
+    "Upgrade Required",
+    TEXT,
+    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    "WebSocket version 13 is required\n",
+    false};
 static const struct page page_bad_request = {400, "Bad Request", TEXT, "", "Bad request\n", false};
 static const struct page page_not_found = {404, "Not Found", TEXT, "", "Not found\n", true};
 static const struct page page_bad_method = {
@@ -88,10 +97,30 @@ int http_answer_home(char **out, const char *option)
     return *out ? 0 : -ENOMEM;
 }
 
-bool http_answer_is_upgrade(const struct http_request *request)
+/* It may ask for another protocol at /derp. */
+static bool may_upgrade(const struct http_request *request)
 {
     return request->method == HTTP_GET && request->minor_version == 1 && !request->has_body &&
-           request->upgrade == HTTP_UPGRADE_DERP && http_text_is(request->path, "/derp");
+           http_text_is(request->path, "/derp");
+}
+
+/* Whether it means WebSocket by that: early clients of Tailscale wrote so and spoke plain DERP. */
+static bool means_websocket(const struct http_request *request)
+{
+    return request->upgrade == HTTP_UPGRADE_WEBSOCKET && request->websocket_derp;
+}
+
+bool http_answer_is_upgrade(const struct http_request *request)
+{
+    return may_upgrade(request) &&
+           (request->upgrade == HTTP_UPGRADE_DERP ||
+            (request->upgrade == HTTP_UPGRADE_WEBSOCKET && !request->websocket_derp));
+}
+
+bool http_answer_is_websocket(const struct http_request *request)
+{
+    return may_upgrade(request) && means_websocket(request) && request->connection_upgrade &&
+           request->websocket_13 && websocket_is_key(request->websocket_key);
 }
 
 size_t http_answer_upgrade(uint8_t *out, const hyperderp_key *server)
@@ -108,11 +137,37 @@ size_t http_answer_upgrade(uint8_t *out, const hyperderp_key *server)
     return (size_t)size;
 }
 
+size_t http_answer_websocket(uint8_t *out, const struct http_request *request)
+{
+    char accept[WEBSOCKET_ACCEPT_SIZE];
+
+    if (!websocket_accept(request->websocket_key, accept))
+        return 0;
+    int size = snprintf((char *)out, HTTP_ANSWER_UPGRADE_SIZE,
+                        "HTTP/1.1 101 Switching Protocols\r\n"
+                        "Upgrade: websocket\r\n"
+                        "Connection: Upgrade\r\n"
+                        "Sec-WebSocket-Accept: %s\r\n"
+                        "Sec-WebSocket-Protocol: derp\r\n\r\n",
+                        accept);
+    return (size_t)size;
+}
+
 static const struct page *home_page(const char *home)
 {
     if (!home)
         return &page_home;
     return *home ? &page_moved : &page_blank;
+}
+
+/* Why a request for /derp is not answered by an upgrade. */
+static const struct page *page_for_derp(const struct http_request *request)
+{
+    if (request->has_body)
+        return &page_bad_request;
+    if (!means_websocket(request) || !request->connection_upgrade)
+        return &page_upgrade_required;
+    return request->websocket_13 ? &page_bad_request : &page_websocket_version;
 }
 
 static const struct page *page_for_path(const struct http_request *request, const char *home)
@@ -121,7 +176,7 @@ static const struct page *page_for_path(const struct http_request *request, cons
     const struct page *page = &page_not_found;
 
     if (http_text_is(request->path, "/derp"))
-        page = request->has_body ? &page_bad_request : &page_upgrade_required;
+        page = page_for_derp(request);
     else if (http_text_is(request->path, "/derp/probe") ||
              http_text_is(request->path, "/derp/latency-check"))
         page = &page_probe;
@@ -195,7 +250,7 @@ static void put_headers(struct writer *out, const struct page *page,
     if (page == &page_no_content && is_challenge(request->challenge))
         put(out, "X-Tailscale-Response: response %.*s\r\n", (int)request->challenge.len,
             request->challenge.at);
-    bool upgrades = page == &page_upgrade_required;
+    bool upgrades = page->status == 426;
     if (scene->last || upgrades)
         put(out, "Connection: %s%s%s\r\n", upgrades ? "Upgrade" : "",
             upgrades && scene->last ? ", " : "", scene->last ? "close" : "");

@@ -31,8 +31,14 @@ int http_answer_home(char **out, const char *option);
 /* Tells whether a request asks to speak DERP. */
 bool http_answer_is_upgrade(const struct http_request *request);
 
+/* The same in WebSocket messages. */
+bool http_answer_is_websocket(const struct http_request *request);
+
 /* Writes the 101, at most HTTP_ANSWER_UPGRADE_SIZE bytes; returns its size. */
 size_t http_answer_upgrade(uint8_t *out, const hyperderp_key *server);
+
+/* The same for WebSocket; 0 without memory. */
+size_t http_answer_websocket(uint8_t *out, const struct http_request *request);
 
 /*
  * Tells whether another request may follow on the same connection: not behind a body, which nobody

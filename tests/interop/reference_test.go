@@ -48,7 +48,7 @@ func startReference(t *testing.T, c cell, s settings) *reference {
 	ref.derp = derpserver.New(key.NewNode(), ref.logf)
 	handler := derpserver.Handler(ref.derp)
 	mux := http.NewServeMux()
-	mux.Handle("/derp", handler)
+	mux.Handle("/derp", derpserver.AddWebSocketSupport(ref.derp, handler))
 	mux.Handle("/derp/", handler)
 	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
 	ref.http = &http.Server{Handler: mux, ErrorLog: log.New(ref, "", 0)}

@@ -190,6 +190,7 @@ void fixture_stop(struct fixture *fixture)
     assert_int_equal(counters.tls_connections, 0);
     assert_int_equal(counters.tls_kernel_connections, 0);
     assert_int_equal(counters.tls_handshakes_active, 0);
+    assert_int_equal(counters.websocket_connections, 0);
     hyperderp_relay_free(fixture->relay);
     fixture->relay = NULL;
     /* The kernel tears a ring down behind the program's back, but its file is gone at once. */
