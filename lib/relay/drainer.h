@@ -15,10 +15,12 @@
 #include "io/chunk.h"
 #include "io/timer.h"
 #include "relay/frame_pool.h"
+#include "wire/frame.h"
 
 /* What one send takes: pieces of memory, and bytes after which no further piece is added. */
 #define DRAINER_PIECES 64
 #define DRAINER_BYTES  65536
+#define DRAINER_MAX    (DRAINER_BYTES - 1 + FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET)
 
 struct sink;
 struct worker;

@@ -11,13 +11,9 @@
 #include "relay/worker.h"
 #include "wire/frame.h"
 
-/* A batch, its last frame, headers of messages, and a KeyUpdate. */
+/* A batch, headers of messages, and a KeyUpdate. */
 #define MAX_RECORDS                                                                                \
-    ((DRAINER_BYTES + FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET +                                   \
-      DRAINER_PIECES * WEBSOCKET_MAX_HEADER) /                                                     \
-         TLS_MAX_PLAINTEXT +                                                                       \
-     2)
-#define MAX_SLICES (2 * DRAINER_PIECES)
+    ((DRAINER_MAX + WEBSOCKET_MESSAGES * WEBSOCKET_MAX_HEADER) / TLS_MAX_PLAINTEXT + 2)
 
 /* Without TLS they are parts of the content as it is: "record" stands for both. */
 struct records {
@@ -29,14 +25,24 @@ struct records {
 /* What is to be sealed. */
 struct content {
     const struct iovec *iov;
-    const uint8_t *heads; /* for each piece of the drainer, bytes that are in front of it */
     size_t bytes;
+    const struct websocket_header *header; /* that are between the bytes of the batch */
+    unsigned headers;
 };
 
 /* Where the next record begins. */
 struct cursor {
     const struct iovec *slice;
     size_t offset; /* in it */
+};
+
+/* Where the packets of the batch end in the content. */
+struct tally {
+    struct frame *const *data; /* the records, without the KeyUpdate */
+    const struct content *content;
+    unsigned passed; /* headers that are in front of */
+    size_t at;       /* this byte of the batch */
+    size_t head;     /* their bytes */
 };
 
 static struct frame *new_record(struct worker *worker, size_t size)
@@ -75,39 +81,50 @@ static bool allocate(struct worker *worker, struct records *records, bool update
     return true;
 }
 
-/* Notes a packet in the record in which it ends. */
-static void note_packet(struct frame *const *data, size_t end, enum frame_kind kind, bool crosses)
+/* Goes on to the end of a frame. */
+static void pass(struct tally *tally, size_t size)
 {
-    data[(end - 1) / TLS_MAX_PLAINTEXT]->packets[kind][crosses]++;
+    const struct content *content = tally->content;
+
+    tally->at += size;
+    while (tally->passed < content->headers && content->header[tally->passed].at < tally->at)
+        tally->head += content->header[tally->passed++].size;
 }
 
-static void note_packets(const struct drainer *drainer, const uint8_t *heads,
+/* Notes a packet in the record in which it ends, and that is here. */
+static void note_packet(const struct tally *tally, enum frame_kind kind, bool crosses)
+{
+    size_t last = tally->at + tally->head - 1;
+
+    tally->data[last / TLS_MAX_PLAINTEXT]->packets[kind][crosses]++;
+}
+
+static void note_packets(const struct drainer *drainer, const struct content *content,
                          struct frame *const *data)
 {
     const uint16_t here = drainer->worker->index, owner = drainer->sink->worker;
-    size_t end = 0;
+    struct tally tally = {.data = data, .content = content};
 
     for (unsigned i = 0; i < drainer->pieces; i++) {
         const struct frame *frame = drainer->piece[i].frame;
         const uint8_t *at = drainer->iov[i].iov_base, *piece_end = at + drainer->iov[i].iov_len;
-        end += heads[i];
         if (frame) {
-            end += drainer->iov[i].iov_len;
+            pass(&tally, drainer->iov[i].iov_len);
             if (frame->kind != FRAME_KIND_CONTROL)
-                note_packet(data, end, frame->kind, frame->from_worker != owner);
+                note_packet(&tally, frame->kind, frame->from_worker != owner);
             continue;
         }
         while (at < piece_end) {
             size_t size = drainer_frame_size(at);
-            end += size;
-            note_packet(data, end, drainer_frame_kind(at, size), here != owner);
+            pass(&tally, size);
+            note_packet(&tally, drainer_frame_kind(at, size), here != owner);
             at += size;
         }
     }
 }
 
 /* Points slices at the next len bytes of the content. Returns their number. */
-static unsigned next_slices(struct cursor *at, size_t len, struct iovec slices[MAX_SLICES])
+static unsigned next_slices(struct cursor *at, size_t len, struct iovec slices[WEBSOCKET_SLICES])
 {
     unsigned count = 0;
 
@@ -154,7 +171,7 @@ static bool seal(struct drainer *drainer, const struct content *content, struct 
                  bool update)
 {
     struct cursor at = {.slice = content->iov};
-    struct iovec slices[MAX_SLICES];
+    struct iovec slices[WEBSOCKET_SLICES];
 
     for (unsigned i = 0; i < records->count; i++) {
         struct frame *record = records->frame[i];
@@ -182,17 +199,16 @@ static bool wants_update(const struct sink *sink)
 
 int seal_batch(struct drainer *drainer)
 {
-    static const uint8_t no_heads[DRAINER_PIECES];
     struct worker *worker = drainer->worker;
     struct sink *sink = drainer->sink;
-    struct content content = {drainer->iov, no_heads, drainer->bytes};
+    struct content content = {.iov = drainer->iov, .bytes = drainer->bytes};
     struct websocket_batch messages;
     struct records records = {.overhead = sink_seals(sink) ? TLS_OVERHEAD : 0};
 
     if (sink->websocket) {
         if (!websocket_wrap(drainer, &messages))
             return -ENOMEM;
-        content = (struct content){messages.iov, messages.heads, messages.bytes};
+        content = (struct content){messages.iov, messages.bytes, messages.header, messages.headers};
     }
     bool update = wants_update(sink);
     if (!allocate(worker, &records, update, content.bytes))
@@ -201,7 +217,7 @@ int seal_batch(struct drainer *drainer)
         atomic_store_explicit(&sink->tls->update_asked, false, memory_order_relaxed);
         counters_add(worker->counters, COUNTER_tls_key_updates, 1);
     }
-    note_packets(drainer, content.heads, records.frame + update);
+    note_packets(drainer, &content, records.frame + update);
     if (!seal(drainer, &content, &records, update)) {
         drop(worker, &records);
         return -EIO;

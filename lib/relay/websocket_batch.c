@@ -57,66 +57,99 @@ void websocket_writer_free(struct websocket_writer *writer)
     free(writer);
 }
 
-/* Writes a frame of these pieces, of so many bytes together: as slices from next on, the header's
- * bytes to header. Returns the header's size; 0 when wslay will not, which cannot be. */
-static size_t write_frame(struct websocket_writer *writer, uint8_t opcode,
-                          const struct iovec *pieces, unsigned count, size_t bytes,
-                          struct iovec *next, uint8_t *header)
+/* Writes len bytes of a frame. False when wslay will not, which cannot be. */
+static bool write_part(struct websocket_writer *writer, struct wslay_frame_iocb *frame,
+                       const uint8_t *bytes, size_t len)
 {
-    struct wslay_frame_iocb frame = {.fin = 1, .opcode = opcode, .payload_length = bytes};
-
-    writer->next = next;
-    writer->header = header;
-    for (unsigned i = 0; i < count; i++) {
-        frame.data = pieces[i].iov_base;
-        frame.data_length = pieces[i].iov_len;
-        if (wslay_frame_send(writer->frames, &frame) != (ssize_t)pieces[i].iov_len)
-            return 0;
-    }
-    return writer->header_len;
+    frame->data = bytes;
+    frame->data_length = len;
+    return wslay_frame_send(writer->frames, frame) == (ssize_t)len;
 }
 
 /* ---- Messages ---- */
+
+/* How far the batch is wrapped. */
+struct place {
+    unsigned piece;
+    size_t offset; /* in it */
+    size_t at;     /* in the batch */
+};
 
 static bool is_bare(const struct drainer_piece *piece)
 {
     return piece->frame && piece->frame->bare;
 }
 
-/* Pieces from one on that make a message, and their bytes. */
-static unsigned message_at(const struct drainer *drainer, unsigned first, size_t *bytes)
+/* The bytes that may be in messages from a piece on. */
+static size_t run_from(const struct drainer *drainer, unsigned piece)
 {
-    unsigned i = first;
+    size_t bytes = 0;
 
-    for (*bytes = 0; i < drainer->pieces && !is_bare(&drainer->piece[i]); i++)
-        *bytes += drainer->iov[i].iov_len;
-    return i - first;
+    for (; piece < drainer->pieces && !is_bare(&drainer->piece[piece]); piece++)
+        bytes += drainer->iov[piece].iov_len;
+    return bytes;
+}
+
+/* Writes a message of the next bytes. */
+static bool write_message(struct websocket_writer *writer, const struct drainer *drainer,
+                          struct place *place, size_t bytes, struct websocket_batch *out)
+{
+    struct websocket_header *header = &out->header[out->headers++];
+    struct wslay_frame_iocb frame = {
+        .fin = 1, .opcode = WSLAY_BINARY_FRAME, .payload_length = bytes};
+
+    writer->header = header->bytes;
+    writer->next = out->iov + out->slices;
+    while (bytes > 0) {
+        const struct iovec *piece = &drainer->iov[place->piece];
+        size_t rest = piece->iov_len - place->offset, part = rest < bytes ? rest : bytes;
+        if (!write_part(writer, &frame, (const uint8_t *)piece->iov_base + place->offset, part))
+            return false;
+        bytes -= part;
+        place->offset += part;
+        if (place->offset == piece->iov_len)
+            *place = (struct place){.piece = place->piece + 1, .at = place->at};
+    }
+    header->at = place->at;
+    header->size = writer->header_len;
+    place->at += frame.payload_length;
+    out->slices = (unsigned)(writer->next - out->iov);
+    out->bytes += header->size;
+    return true;
+}
+
+/* Writes messages up to what goes out bare, or the end. */
+static bool write_run(struct websocket_writer *writer, const struct drainer *drainer,
+                      struct place *place, struct websocket_batch *out)
+{
+    size_t bytes = run_from(drainer, place->piece);
+
+    while (bytes > 0) {
+        size_t message = bytes < WEBSOCKET_MESSAGE ? bytes : WEBSOCKET_MESSAGE;
+        if (!write_message(writer, drainer, place, message, out))
+            return false;
+        bytes -= message;
+    }
+    return true;
 }
 
 bool websocket_wrap(const struct drainer *drainer, struct websocket_batch *out)
 {
     struct websocket_writer *writer = writer_of(drainer->worker);
+    struct place place = {0};
 
     if (!writer)
         return false;
-    out->count = 0;
+    out->slices = out->headers = 0;
     out->bytes = drainer->bytes;
-    memset(out->heads, 0, sizeof(out->heads));
-    for (unsigned i = 0; i < drainer->pieces;) {
-        size_t bytes;
-        unsigned pieces = message_at(drainer, i, &bytes);
-        if (pieces == 0) {
-            out->iov[out->count++] = drainer->iov[i++];
-            continue;
-        }
-        size_t head = write_frame(writer, WSLAY_BINARY_FRAME, drainer->iov + i, pieces, bytes,
-                                  out->iov + out->count, out->header[i]);
-        if (head == 0)
+    while (place.piece < drainer->pieces) {
+        if (is_bare(&drainer->piece[place.piece])) {
+            const struct iovec *piece = &drainer->iov[place.piece++];
+            out->iov[out->slices++] = *piece;
+            place.at += piece->iov_len;
+        } else if (!write_run(writer, drainer, &place, out)) {
             return false;
-        out->heads[i] = (uint8_t)head;
-        out->bytes += head;
-        out->count += pieces + 1;
-        i += pieces;
+        }
     }
     return true;
 }
@@ -127,16 +160,18 @@ static size_t write_control(struct worker *worker, uint8_t opcode, const uint8_t
                             size_t len, uint8_t *out)
 {
     struct websocket_writer *writer = writer_of(worker);
-    struct iovec slices[2], piece = {.iov_base = (uint8_t *)(uintptr_t)payload, .iov_len = len};
+    struct wslay_frame_iocb frame = {.fin = 1, .opcode = opcode, .payload_length = len};
+    struct iovec slices[2];
 
     if (!writer || len > WEBSOCKET_MAX_CONTROL)
         return 0;
-    size_t head = write_frame(writer, opcode, &piece, 1, len, slices, out);
-    if (head == 0)
+    writer->header = out;
+    writer->next = slices;
+    if (!write_part(writer, &frame, payload, len))
         return 0;
     if (len > 0)
-        memcpy(out + head, payload, len);
-    return head + len;
+        memcpy(out + writer->header_len, payload, len);
+    return writer->header_len + len;
 }
 
 size_t websocket_close(struct worker *worker, uint16_t code, uint8_t out[WEBSOCKET_CLOSE_SIZE])

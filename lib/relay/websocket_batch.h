@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a relay sends in WebSocket messages: a drainer's batch with their headers between its
- * pieces, and control frames. One message holds as much as a batch has, whatever frames of DERP
- * that is. wslay writes all of it.
+ * What a relay sends in WebSocket messages: a drainer's batch with their headers in it, and control
+ * frames. Messages hold what comes next of the stream, wherever a frame of DERP ends. wslay writes
+ * all of it.
  */
 #ifndef RELAY_WEBSOCKET_BATCH_H
 #define RELAY_WEBSOCKET_BATCH_H
@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "relay/drainer.h"
+#include "tls/record.h"
 #include "wire/websocket.h"
 
 struct frame;
@@ -22,17 +23,33 @@ struct worker;
 #define WEBSOCKET_CLOSE_SIZE 4
 #define WEBSOCKET_PONG_SIZE  (2 + WEBSOCKET_MAX_CONTROL) /* at most */
 
-/* The bytes of a batch, in their order. */
-struct websocket_batch {
-    struct iovec iov[2 * DRAINER_PIECES];
-    unsigned count;
-    size_t bytes;
-    uint8_t heads[DRAINER_PIECES]; /* bytes of a header that is in front of each piece */
-    uint8_t header[DRAINER_PIECES][WEBSOCKET_MAX_HEADER];
+/*
+ * Bytes of a message: with its header it fills a record of TLS. Tailscale's client in a browser
+ * takes no message above 32 KiB.
+ */
+#define WEBSOCKET_MESSAGE (TLS_MAX_PLAINTEXT - WEBSOCKET_MAX_HEADER)
+
+/* Of a batch: what goes out bare ends a message, as does its size. */
+#define WEBSOCKET_MESSAGES (DRAINER_PIECES + DRAINER_MAX / WEBSOCKET_MESSAGE)
+#define WEBSOCKET_SLICES   (DRAINER_PIECES + 2 * WEBSOCKET_MESSAGES)
+
+struct websocket_header {
+    size_t at; /* it is in front of this byte of the drainer's batch */
+    size_t size;
+    uint8_t bytes[WEBSOCKET_MAX_HEADER];
 };
 
-/* Puts headers in front of the pieces that are to be in messages. The result points into it, and
- * into the drainer's pieces. False without memory. */
+/* The bytes of a batch with the headers between them, in their order. */
+struct websocket_batch {
+    struct iovec iov[WEBSOCKET_SLICES];
+    unsigned slices;
+    unsigned headers;
+    size_t bytes;
+    struct websocket_header header[WEBSOCKET_MESSAGES];
+};
+
+/* Puts what is to be in messages into them. The result points into itself, and into the drainer's
+ * pieces. False without memory. */
 bool websocket_wrap(const struct drainer *drainer, struct websocket_batch *out)
     __attribute__((warn_unused_result));
 

@@ -15,7 +15,7 @@
 #include "wire/http.h"
 
 #define WEBSOCKET_ACCEPT_SIZE 29  /* base64 of 20 bytes, and a NUL */
-#define WEBSOCKET_MAX_HEADER  10  /* in front of what a server sends */
+#define WEBSOCKET_MAX_HEADER  4   /* in front of what this relay sends */
 #define WEBSOCKET_MAX_CONTROL 125 /* bytes in a control frame, section 5.5 */
 
 /* Bytes of a client's message. No message is kept: it is a bound on nonsense. */
