@@ -346,6 +346,54 @@ static void upgrades(void **state)
     assert_int_equal(response.derp_version, 2);
 }
 
+/* Whether it asks for DERP: 0, 1, or 2 for DERP in WebSocket messages. */
+static int protocol(const char *text)
+{
+    struct http_request request = {0};
+    size_t scanned = 0;
+
+    assert_int_equal(http_request_parse(&request, text, strlen(text), &scanned), strlen(text));
+    bool derp = http_answer_is_upgrade(&request), websocket = http_answer_is_websocket(&request);
+    assert_false(derp && websocket);
+    return derp ? 1 : websocket ? 2 : 0;
+}
+
+static void websocket_upgrades(void **state)
+{
+#define BEGIN "GET /derp HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\n"
+#define KEY   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define REST  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+#define DERP  "Sec-WebSocket-Protocol: derp\r\n"
+    (void)state;
+    assert_int_equal(protocol(BEGIN REST KEY DERP "\r\n"), 2);
+    assert_int_equal(protocol(BEGIN REST KEY "Sec-WebSocket-Protocol: a, derp\r\n\r\n"), 2);
+    assert_int_equal(protocol(BEGIN REST KEY "Sec-WebSocket-Protocol: a\r\n\r\n"), 1);
+    assert_int_equal(protocol(BEGIN REST KEY "\r\n"), 1);
+    assert_int_equal(protocol(BEGIN "\r\n"), 1);
+    assert_int_equal(protocol(BEGIN DERP "\r\n"), 0);
+    assert_int_equal(protocol(BEGIN REST DERP "\r\n"), 0);
+    assert_int_equal(protocol(BEGIN KEY DERP "Connection: Upgrade\r\n\r\n"), 0);
+    assert_int_equal(protocol(BEGIN KEY DERP "Sec-WebSocket-Version: 13\r\n\r\n"), 0);
+    assert_int_equal(protocol(BEGIN REST KEY DERP "Content-Length: 1\r\n\r\n"), 0);
+
+    static const char request[] = BEGIN REST KEY DERP "\r\n";
+    struct http_request parsed;
+    size_t scanned = 0;
+    uint8_t bytes[HTTP_ANSWER_UPGRADE_SIZE];
+    assert_true(http_request_parse(&parsed, request, sizeof(request) - 1, &scanned) > 0);
+    size_t size = http_answer_websocket(bytes, &parsed);
+    assert_in_range(size, 100, HTTP_ANSWER_UPGRADE_SIZE - 1);
+    bytes[size] = '\0';
+    assert_non_null(
+        strstr((char *)bytes, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+    /* What is wrong with a handshake is told. */
+    struct answer a = answer(BEGIN KEY DERP "Connection: Upgrade\r\n\r\n", 0);
+    assert_int_equal(a.status, 426);
+    assert_true(has(&a, "\r\nSec-WebSocket-Version: 13\r\n"));
+    assert_int_equal(status(BEGIN REST DERP "\r\n"), 400);
+    assert_int_equal(status(BEGIN KEY DERP "Sec-WebSocket-Version: 13\r\n\r\n"), 426);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +408,7 @@ int main(void)
         cmocka_unit_test(challenges),
         cmocka_unit_test(another_request),
         cmocka_unit_test(upgrades),
+        cmocka_unit_test(websocket_upgrades),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
