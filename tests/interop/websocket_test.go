@@ -7,10 +7,13 @@ package interop
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"syscall"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -114,5 +117,63 @@ func TestWebSocketBulk(t *testing.T) {
 		counters := r.finish(t)
 		counters.check(t, "packets_received", count*packets)
 		counters.check(t, "packets_delivered", count*packets)
+	})
+}
+
+// TestWebSocketControl: pings are answered, Close frames too, and a text gets its status.
+func TestWebSocketControl(t *testing.T) {
+	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		ws, _ := r.dialWebSocket(ctx, t)
+		received := make(chan error, 1)
+		go func() {
+			kind, greeting, err := ws.Read(ctx)
+			if err == nil && (kind != websocket.MessageBinary || len(greeting) == 0) {
+				err = fmt.Errorf("the relay's first message is %v of %d bytes", kind, len(greeting))
+			}
+			received <- err
+			if err == nil {
+				_, _, err = ws.Read(ctx) // Ping needs a reader
+				received <- err
+			}
+		}()
+		if err := <-received; err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := ws.Ping(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ws.Write(ctx, websocket.MessageText, []byte("text")); err != nil {
+			t.Fatal(err)
+		}
+		if got := websocket.CloseStatus(<-received); got != websocket.StatusUnsupportedData {
+			t.Errorf("a text got status %v", got)
+		}
+
+		ws, _ = r.dialWebSocket(ctx, t)
+		if _, _, err := ws.Read(ctx); err != nil {
+			t.Fatal(err)
+		}
+		// Nil only when the relay's Close frame has come, with the same status.
+		if err := ws.Close(websocket.StatusNormalClosure, "enough"); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+}
+
+// TestWebSocketRestarting: who is asked to come back later learns it before the Close frame.
+func TestWebSocketRestarting(t *testing.T) {
+	skipOnReference(t, "it says nothing when it ends")
+	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		p := r.connectAs(ctx, t, "p", key.NewNode(), byWebSocket)
+		r.daemon().signal(t, syscall.SIGTERM)
+		expect[derp.ServerRestartingMessage](ctx, t, p)
+		if rest := p.expectEnd(ctx, t, prompt); len(rest) > 0 {
+			t.Errorf("got %s behind Restarting", describe(rest[0]))
+		}
+		if !errors.Is(p.err, io.EOF) { // as wsconn tells "going away"
+			t.Errorf("the end is %v, want one in order", p.err)
+		}
 	})
 }

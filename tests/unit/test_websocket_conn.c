@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "websocket_client.h"
 
@@ -489,8 +490,7 @@ static void faults_of_derp(void **state)
     fixture_stop(&fixture);
 }
 
-/* Half a frame holds memory: it is not waited for longer than for half a frame of DERP. What
- * trickles in does not prolong it. */
+/* Half a frame holds memory: it is not waited for longer than for half a frame of DERP. */
 static void half_frames_time_out(void **state)
 {
     hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
@@ -517,6 +517,101 @@ static void half_frames_time_out(void **state)
         ws_hang_up(&ws[i]);
     }
     assert_in_range(fixture_now_ms() - began, 250, 5000);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
+static bool connections_are_below(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->connections < value;
+}
+
+/* What trickles in does not prolong that. */
+static void trickle(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
+    struct websocket_client ws;
+    struct fixture fixture;
+    hyperderp_counters counters;
+
+    options.write_timeout_ms = 150;
+    fixture_start(&fixture, &options, 0);
+    ws_join(&ws, &fixture, 1);
+    int64_t began = fixture_now_ms();
+    fixture_send(ws.fd, "\x89\xfdmask", 6); /* a Ping of 125 bytes */
+    do {
+        uint8_t byte = 0;
+        if (send(ws.fd, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            break;
+        usleep(10000);
+        counters = fixture_counters(&fixture);
+        assert_in_range(fixture_now_ms() - began, 0, 5000);
+    } while (!connections_are_below(&counters, 1));
+    assert_in_range(fixture_now_ms() - began, 250, 5000);
+    ws_hang_up(&ws);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
+/* Frames that always come in halves are no such thing, however long that goes on. */
+static void always_in_halves(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
+    uint8_t packet[500], derp[600], bytes[700];
+    struct websocket_client a, b;
+    struct fixture fixture;
+
+    options.write_timeout_ms = 300; /* twice that it waits for the rest */
+    fixture_start(&fixture, &options, 0);
+    ws_join(&a, &fixture, 1);
+    ws_join(&b, &fixture, 2);
+    fill(packet, sizeof(packet), 1);
+    size_t size = fixture_packet(derp, &b.client.public_key, packet, sizeof(packet));
+    size = ws_frame(bytes, WS_FIN | WS_BINARY, derp, size);
+    size_t half = 3;
+    fixture_send(a.fd, bytes, half); /* of the head, or of the content */
+    for (int64_t until = fixture_now_ms() + 1500; fixture_now_ms() < until;) {
+        size_t next = half == 3 ? 200 : 3;
+        uint8_t piece[1400];
+        memcpy(piece, bytes + half, size - half);
+        memcpy(piece + size - half, bytes, next);
+        fixture_send(a.fd, piece, size - half + next);
+        ws_expect_packet(&b, &a.client.public_key, packet, sizeof(packet));
+        usleep(20000);
+        half = next;
+    }
+    fixture_send(a.fd, bytes + half, size - half);
+    ws_expect_packet(&b, &a.client.public_key, packet, sizeof(packet));
+    ws_hang_up(&a);
+    ws_hang_up(&b);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
+/* client_rate counts what is not content, too: Pings do not come for nothing. */
+static void paced(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
+    struct fixture fixture;
+    struct websocket_client ws;
+    uint8_t longest[125] = {1}, bytes[140];
+
+    options.client_rate = 1 << 20;
+    options.client_burst = 1 << 17;
+    fixture_start(&fixture, &options, 0);
+    ws_join(&ws, &fixture, 1);
+    size_t size = ws_frame(bytes, WS_FIN | WS_PING, longest, sizeof(longest));
+    int64_t began = fixture_now_ms();
+    for (unsigned i = 0; i < 4000; i++) /* half a mebibyte */
+        fixture_send(ws.fd, bytes, size);
+    ws_send_packet(&ws, &ws.client.public_key, "behind", 6);
+    do
+        ws_read_frame(&ws);
+    while (ws.opcode == WS_PONG);
+    assert_int_equal(ws.opcode, WS_BINARY);
+    assert_in_range(fixture_now_ms() - began, 300, 5000);
+    assert_true(fixture_counters(&fixture).client_rate_pauses > 0);
+    ws_hang_up(&ws);
     fixture_wait(&fixture, counters_connections_are, 0);
     fixture_stop(&fixture);
 }
@@ -585,6 +680,9 @@ int main(void)
         FIXTURE_ON_ALL(faults),
         FIXTURE_ON_ALL(faults_of_derp),
         FIXTURE_ON_ALL(half_frames_time_out),
+        FIXTURE_ON_BOTH(trickle),
+        FIXTURE_ON_BOTH(always_in_halves),
+        FIXTURE_ON_ALL(paced),
         FIXTURE_ON_ALL(denied),
         FIXTURE_ON_ALL(drained),
     };
