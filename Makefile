@@ -103,6 +103,8 @@ TESTS := $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRA
 
 # What the library needs, as pkg-config modules; the .pc file names the same ones.
 MODULES := liburing libsodium jansson libssl libcrypto
+# Those without a .pc file are linked by their names.
+PLAIN_LIBS := -lwslay
 # What the daemon needs besides.
 DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson
 MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'libssl >= 3.0' 'yaml-0.1 >= 0.2.5' \
@@ -115,8 +117,12 @@ MODULES_MISSING := $(shell for module in $(MODULE_VERSIONS); do \
 ifneq ($(MODULES_MISSING),)
 $(error pkg-config does not find $(MODULES_MISSING)run ./bootstrap to install what is missing)
 endif
+WSLAY_FOUND := $(shell printf '#include <wslay/wslay.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
+ifneq ($(WSLAY_FOUND),yes)
+$(error the compiler does not find wslay/wslay.h; run ./bootstrap to install what is missing)
+endif
 MODULE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(MODULES))
-MODULE_LIBS := $(shell $(PKG_CONFIG) --libs $(MODULES))
+MODULE_LIBS := $(shell $(PKG_CONFIG) --libs $(MODULES)) $(PLAIN_LIBS)
 DAEMON_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_MODULES))
 DAEMON_LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_MODULES))
 CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --silence-errors --cflags cmocka)
@@ -175,7 +181,7 @@ all: $(DAEMON) $(BENCH) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build everything,
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
 SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(UNIT_SRCS) $(DAEMON_TEST_SRCS) \
 	$(INTEGRATION_SRCS)
-PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES)
+PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES) $(PLAIN_LIBS)
 
 define stamp
 @mkdir -p $(@D)
@@ -221,7 +227,8 @@ $(PC): pkgconfig/libhyperderp.pc.in $(BUILD)/dirs
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' \
 		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${exec_prefix}/%,$(LIBDIR))|' \
 		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
-		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(MODULES)|' $< >$@
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(MODULES)|' \
+		-e 's|@PLAIN_LIBS@|$(PLAIN_LIBS)|' $< >$@
 
 define link
 $(say) LINK $@

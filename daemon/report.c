@@ -36,6 +36,9 @@ static void log_limits(const hyperderp_counters *c)
               " proxy_headers_local=%" PRIu64 " proxy_headers_bad=%" PRIu64,
               refused, c->client_rate_pauses, c->proxy_headers_ok, c->proxy_headers_local,
               c->proxy_headers_bad);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: websocket_upgrades=%" PRIu64 " websocket_connections=%" PRIu64,
+              c->websocket_upgrades, c->websocket_connections);
 }
 
 void report_counters(const hyperderp_relay *relay)

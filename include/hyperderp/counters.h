@@ -164,6 +164,8 @@ typedef struct hyperderp_counters {
     uint64_t muted_connections; /**< gauge: connections that get nothing as several clients use the
                                      same key */
     uint64_t not_ideal_connections; /**< gauge: clients that prefer another node (Ideal-Node) */
+    uint64_t websocket_upgrades;    /**< connections that were upgraded to WebSocket */
+    uint64_t websocket_connections; /**< gauge: connections that speak DERP in WebSocket messages */
 } hyperderp_counters;
 
 /** Figures of one worker, since it started. */

@@ -17,6 +17,7 @@
 #include "relay/proxied.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
+#include "relay/websocket.h"
 #include "relay/worker.h"
 #include "wire/key.h"
 
@@ -114,6 +115,7 @@ static void free_memory(struct conn *conn)
 {
     sink_unref(conn->sink);
     secure_free(conn);
+    websocket_free(conn);
     free(conn);
 }
 
@@ -383,6 +385,7 @@ void conn_close(struct conn *conn, enum conn_end end)
     forward_forget(conn);
     free_input(conn);
     secure_end(conn);
+    websocket_end(conn, end);
     if (conn->receiving)
         conn->receiving = io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) != 0;
     sink_close(worker, conn->sink);
@@ -447,6 +450,7 @@ bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
         return false;
     }
     memcpy(frame->data, bytes, size);
+    frame->bare = conn->websocket == NULL; /* pages that wait when it becomes one, and the 101 */
     return sink_push(worker, conn->sink, frame);
 }
 
@@ -481,7 +485,8 @@ static void look_at_open(struct conn *conn)
     if (conn->pace.resume_at && worker->now >= conn->pace.resume_at)
         resume(conn);
     bool paused = conn->pace.resume_at != 0;
-    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure));
+    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure) ||
+                             websocket_is_waiting(conn->websocket));
 
     if (waits && worker->now >= conn->rest_due) {
         conn_close(conn, CONN_END_TIMEOUT);
@@ -499,6 +504,12 @@ static void look_at_open(struct conn *conn)
         timer_set(&worker->timers, &conn->deadline, due);
 }
 
+/* Every request of it got its answer, and the next one has not begun. */
+static bool is_between_requests(const struct conn *conn)
+{
+    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
+}
+
 static void deadline_passed(struct timer *timer)
 {
     struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, deadline));
@@ -508,7 +519,7 @@ static void deadline_passed(struct timer *timer)
     else if (conn->state == CONN_DRAINING)
         linger(conn);
     else
-        conn_close(conn, CONN_END_TIMEOUT);
+        conn_close(conn, is_between_requests(conn) ? CONN_END_ANSWERED : CONN_END_TIMEOUT);
 }
 
 void conn_open(struct conn *conn)
@@ -538,15 +549,25 @@ void conn_open(struct conn *conn)
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
 {
-    if (conn->link) {
+    if (conn->link)
         link_input(conn, bytes, len);
-        return;
-    }
+    else if (conn->websocket)
+        websocket_input(conn, chunk, bytes, len);
+    else
+        conn_content(conn, chunk, bytes, len);
+}
+
+void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
     while (len > 0) {
         size_t used;
         switch ((enum conn_state)conn->state) {
         case CONN_HTTP:
             used = handshake_http(conn, bytes, len);
+            if (conn->websocket) {
+                websocket_input(conn, chunk, bytes + used, len - used);
+                return;
+            }
             break;
         case CONN_HELLO:
             used = frames_read(conn, chunk, bytes, len);

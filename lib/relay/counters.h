@@ -72,7 +72,9 @@
     X(mesh_keys)                                                                                   \
     X(health_frames)                                                                               \
     X(muted_connections)                                                                           \
-    X(not_ideal_connections)
+    X(not_ideal_connections)                                                                       \
+    X(websocket_upgrades)                                                                          \
+    X(websocket_connections)
 
 enum counter {
 #define X(name) COUNTER_##name,
