@@ -321,7 +321,7 @@ TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
 	CC=$(call quoted,$(CC)) WERROR=$(WERROR) GNUMAKE=$(call quoted,$(MAKE_COMMAND)) \
 	SONAME=$(SONAME) VERSION=$(VERSION)
 
-STYLE_CHECKS := tests/check/pages.sh tests/check/man.sh tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
+STYLE_CHECKS := tests/check/pages.sh tests/check/compatibility.sh tests/check/man.sh tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
 	tests/check/symbols.sh tests/check/selftest.sh
 
 # Each program is given as NAME:COMMAND.
@@ -332,7 +332,8 @@ run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 	toml_suite:tests/check/toml.sh compare:bench/compare/check.sh
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
-run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
+run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh' \
+	'derper:env INTEROP_REFERENCE=derper tests/check/interop.sh'
 run_e2e = $(RUNNER) --timeout 900 run e2e 'go_test:tests/check/e2e.sh'
 run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
 	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh' \
@@ -368,7 +369,7 @@ check-unit: $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) ## unit tes
 check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start the daemon
 	$(call run_suites,integration)
 
-check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client; they need Go
+check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client, also against derper itself; they need Go
 	$(call run_suites,interop)
 
 check-e2e: $(DAEMON) ## two real tailscaled that reach each other through the daemon alone; needs Go
