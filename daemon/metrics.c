@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include <hyperderp/mesh.h>
+
 #include "log.h"
 #include "process.h"
 
@@ -15,6 +17,8 @@ struct figures {
     hyperderp_counters relay;
     hyperderp_worker_info *workers;
     unsigned worker_count;
+    hyperderp_mesh_peer_info *links;
+    size_t link_count;
     struct process_figures process;
 };
 
@@ -53,6 +57,20 @@ static void write_worker(FILE *out, const struct metric *metric, const struct fi
     for (unsigned i = 0; i < figures->worker_count; i++)
         fprintf(out, "%s{worker=\"%u\"} %" PRIu64 "\n", metric->name, i,
                 *(const uint64_t *)((const char *)&figures->workers[i] + metric->offset));
+}
+
+static void write_link(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    for (size_t i = 0; i < figures->link_count; i++)
+        labelled(out, metric, "node", figures->links[i].address,
+                 *(const uint64_t *)((const char *)&figures->links[i] + metric->offset));
+}
+
+static void write_link_up(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    for (size_t i = 0; i < figures->link_count; i++)
+        labelled(out, metric, "node", figures->links[i].address,
+                 figures->links[i].state == HYPERDERP_MESH_CONNECTED);
 }
 
 static void write_worker_cpu(FILE *out, const struct metric *metric, const struct figures *figures)
@@ -130,6 +148,14 @@ static void write_certificate_reloads(FILE *out, const struct metric *metric,
 {
     labelled(out, metric, "outcome", "ok", figures->status->certificate_reloads);
     labelled(out, metric, "outcome", "failed", figures->status->certificate_reload_errors);
+}
+
+static void write_proxy_headers(FILE *out, const struct metric *metric,
+                                const struct figures *figures)
+{
+    labelled(out, metric, "outcome", "ok", figures->relay.proxy_headers_ok);
+    labelled(out, metric, "outcome", "local", figures->relay.proxy_headers_local);
+    labelled(out, metric, "outcome", "bad", figures->relay.proxy_headers_bad);
 }
 
 static void write_stun_answers(FILE *out, const struct metric *metric,
@@ -241,6 +267,7 @@ static void write_start(FILE *out, const struct metric *metric, const struct fig
 
 #define RELAY(field)  write_counter, offsetof(hyperderp_counters, field)
 #define WORKER(field) write_worker, offsetof(hyperderp_worker_info, field)
+#define LINK(field)   write_link, offsetof(hyperderp_mesh_peer_info, field)
 
 static const struct metric metrics[] = {
     {"hyper_derp_recv_bytes_total", "counter", "", "Bytes read from clients.", RELAY(recv_bytes)},
@@ -296,6 +323,10 @@ static const struct metric metrics[] = {
      "Handshakes of clients, by how they ended.", write_handshakes, 0},
     {"hyper_derp_http_requests_total", "counter", "",
      "Requests answered by a page or an error instead of an upgrade.", RELAY(http_requests)},
+    {"hyper_derp_websocket_upgrades_total", "counter", "",
+     "Connections upgraded to DERP in WebSocket messages.", RELAY(websocket_upgrades)},
+    {"hyper_derp_websocket_connections", "gauge", "",
+     "Connections that speak DERP in WebSocket messages.", RELAY(websocket_connections)},
     {"hyper_derp_protocol_errors_total", "counter", "",
      "Joined clients closed for a frame that breaks the rules.", RELAY(protocol_errors)},
     {"hyper_derp_unknown_frames_total", "counter", "", "Frames skipped, as their type is unknown.",
@@ -310,6 +341,11 @@ static const struct metric metrics[] = {
     {"hyper_derp_client_rate_pauses_total", "counter", "",
      "Times that reading from a client paused, as it had sent more than limits.client_rate.",
      RELAY(client_rate_pauses)},
+
+    {"hyper_derp_proxy_headers_total", "counter", "outcome",
+     "Headers of the PROXY protocol: ok told the client's address, local none (a proxy's own check "
+     "of the relay, for one), and bad were none or malformed: these connections are closed.",
+     write_proxy_headers, 0},
 
     {"hyper_derp_tls_handshakes_total", "counter", "outcome",
      "TLS handshakes, by how they ended: not_tls is something else on the port, gave_way one of "
@@ -350,6 +386,16 @@ static const struct metric metrics[] = {
      "Packets between the nodes of the region: in, from a mesh partner; out, for a key that is "
      "there.",
      write_forwarded, 0},
+    {"hyper_derp_mesh_link_up", "gauge", "node",
+     "Whether this node is connected to the other one, 0 or 1.", write_link_up, 0},
+    {"hyper_derp_mesh_link_keys", "gauge", "node", "Keys that are connected at the other node.",
+     LINK(keys)},
+    {"hyper_derp_mesh_link_connects_total", "counter", "node",
+     "Times that this node was connected to the other one.", LINK(connects)},
+    {"hyper_derp_mesh_link_failures_total", "counter", "node",
+     "Tries to connect that failed, and connections that broke.", LINK(failures)},
+    {"hyper_derp_mesh_link_queued_bytes", "gauge", "node", "Bytes that wait for the other node.",
+     LINK(queued_bytes)},
     {"hyper_derp_mesh_watchers", "gauge", "", "Mesh partners that are told who is connected here.",
      RELAY(mesh_watchers)},
     {"hyper_derp_mesh_watchers_lost_total", "counter", "",
@@ -422,6 +468,7 @@ void metrics_write(const struct status *status, FILE *out)
 
     hyperderp_relay_counters(status->relay, &figures.relay);
     read_workers(&figures);
+    (void)hyperderp_relay_mesh_peers(status->relay, &figures.links, &figures.link_count);
     process_read(&figures.process);
     for (size_t i = 0; i < METRICS; i++) {
         fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help,
@@ -429,6 +476,7 @@ void metrics_write(const struct status *status, FILE *out)
         metrics[i].write(out, &metrics[i], &figures);
     }
     free(figures.workers);
+    hyperderp_mesh_peers_free(figures.links);
 }
 
 void metrics_describe(FILE *out)

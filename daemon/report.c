@@ -25,14 +25,20 @@ static void log_tls(const hyperderp_counters *c)
 
 static void log_limits(const hyperderp_counters *c)
 {
-    char refused[256];
+    char refused[512];
     int at = 0;
 
     for (unsigned i = 0; i < HYPERDERP_REFUSALS; i++)
         at += snprintf(refused + at, sizeof(refused) - (size_t)at, "refused_%s=%" PRIu64 " ",
                        hyperderp_refusal_name((hyperderp_refusal)i), c->refused[i]);
-    log_print(HYPERDERP_LOG_INFO, "counters: %sclient_rate_pauses=%" PRIu64, refused,
-              c->client_rate_pauses);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: %sclient_rate_pauses=%" PRIu64 " proxy_headers_ok=%" PRIu64
+              " proxy_headers_local=%" PRIu64 " proxy_headers_bad=%" PRIu64,
+              refused, c->client_rate_pauses, c->proxy_headers_ok, c->proxy_headers_local,
+              c->proxy_headers_bad);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: websocket_upgrades=%" PRIu64 " websocket_connections=%" PRIu64,
+              c->websocket_upgrades, c->websocket_connections);
 }
 
 void report_counters(const hyperderp_relay *relay)

@@ -9,6 +9,7 @@
 #include "handed_sockets.h"
 #include "key_file.h"
 #include "log.h"
+#include "mesh.h"
 #include "mesh_key.h"
 #include "reload.h"
 
@@ -79,6 +80,7 @@ static void set_options(hyperderp_relay_options *options, const struct config *c
     options->connections_per_ip = limits.connections_per_ip;
     options->client_rate = limits.client_rate;
     options->client_burst = limits.client_burst;
+    options->home = config->http_home;
     options->log = log_from_relay;
     options->log_level = config->log_level;
 }
@@ -92,6 +94,9 @@ static int add_listener(hyperderp_relay *relay, const struct config_listener *fr
     hyperderp_listener_options_init(&options);
     if (from->tls)
         options = *tls;
+    options.proxy_protocol = from->proxy_protocol;
+    options.trusted_proxies = (const char *const *)from->trusted_proxies.items;
+    options.trusted_proxy_count = (unsigned)from->trusted_proxies.count;
     if (strncmp(from->address, systemd, sizeof(systemd) - 1) == 0) {
         options.fd = handed_sockets_find(handed, from->address + sizeof(systemd) - 1);
         if (options.fd < 0)
@@ -150,8 +155,11 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
     error = add_listeners(*out, config, certificate);
     if (error == 0 && *config->stun_address)
         error = add_stun(*out, config->stun_address);
+    if (error == 0)
+        error = mesh_begin(*out, &config->mesh);
     if (error)
-        return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_SYSTEM;
+        return error == -EINVAL || error == -ENOENT || error == -EEXIST ? STATUS_CONFIG
+                                                                        : STATUS_SYSTEM;
     error = hyperderp_relay_start(*out);
     if (error)
         log_print(HYPERDERP_LOG_ERROR, "cannot start the relay: %s", strerror(-error));

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "relay/handshake.h"
-#include "relay/listener.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
 
@@ -42,7 +41,7 @@ void admission_ask(struct conn *conn, const struct client_info *info)
 {
     struct worker *worker = conn->worker;
     struct hyperderp_relay *relay = worker->relay;
-    char address[LISTENER_ADDRESS_SIZE];
+    char address[ENDPOINT_TEXT_SIZE];
 
     /* For the list of peers; without memory it does without. */
     if (info->app_name[0])
@@ -63,7 +62,7 @@ void admission_ask(struct conn *conn, const struct client_info *info)
     ticket->slot = conn->slot;
     ticket->generation = conn->generation;
 
-    conn_format_address(conn, address);
+    endpoint_format(&conn->sink->from, address);
     hyperderp_client_info client = {.size = sizeof(client),
                                     .key = conn->key,
                                     .address = address,

@@ -12,9 +12,12 @@
 #include "relay/forward_mesh.h"
 #include "relay/frames.h"
 #include "relay/handshake.h"
+#include "relay/link.h"
 #include "relay/listener.h"
+#include "relay/proxied.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
+#include "relay/websocket.h"
 #include "relay/worker.h"
 #include "wire/key.h"
 
@@ -37,9 +40,11 @@
 
 /* The states that may follow each. */
 static const unsigned allowed[] = {
+    [CONN_PROXY] = BIT(CONN_TLS) | BIT(CONN_HTTP) | BIT(CONN_CLOSED),
     [CONN_TLS] = BIT(CONN_HTTP) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_HTTP] = BIT(CONN_HELLO) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
-    [CONN_HELLO] = BIT(CONN_ADMISSION) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
+    [CONN_HELLO] =
+        BIT(CONN_ADMISSION) | BIT(CONN_OPEN) /* a link's */ | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_ADMISSION] = BIT(CONN_OPEN) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_OPEN] = BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_DRAINING] = BIT(CONN_CLOSED),
@@ -56,6 +61,8 @@ static const char *const end_text[] = {
     [CONN_END_STOPPED] = "relay stopped",
     [CONN_END_NOT_TLS] = "does not speak TLS",
     [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
+    [CONN_END_PROXY_HEADER] = "sent no good header of the PROXY protocol",
+    [CONN_END_CROWDED] = "has as many connections as an address may have",
     [CONN_END_NEW_KEY] = "changed its key, which this kernel's TLS cannot follow (Linux 6.14 can)",
     [CONN_END_TOO_SLOW] = "did not take what it watches",
 };
@@ -64,6 +71,7 @@ static const char *const end_text[] = {
 static void count_state(const struct conn *conn, uint64_t by)
 {
     static const hyperderp_connection_state shown[] = {
+        [CONN_PROXY] = HYPERDERP_CONNECTION_PROXY,
         [CONN_TLS] = HYPERDERP_CONNECTION_TLS,
         [CONN_HTTP] = HYPERDERP_CONNECTION_HTTP,
         [CONN_HELLO] = HYPERDERP_CONNECTION_HELLO,
@@ -85,25 +93,20 @@ void conn_set_state(struct conn *conn, enum conn_state state)
     count_state(conn, 1);
 }
 
-void conn_format_address(const struct conn *conn, char *out)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-    (void)getpeername(conn->sink->fd, (struct sockaddr *)&address, &size);
-    listener_format_address((struct sockaddr *)&address, out);
-}
-
 void conn_log(const struct conn *conn, const char *what)
 {
     const struct log *log = &conn->worker->relay->log;
-    char address[LISTENER_ADDRESS_SIZE], key[KEY_SHORT_SIZE] = "";
+    char address[ENDPOINT_TEXT_SIZE], key[KEY_SHORT_SIZE] = "";
 
+    if (conn->link)
+        link_note_fault(conn->link, what);
     if (!log_wants(log, HYPERDERP_LOG_DEBUG))
         return;
-    conn_format_address(conn, address);
+    endpoint_format(&conn->sink->from, address);
     if (!hyperderp_key_is_zero(&conn->key))
         key_format_short(&conn->key, key);
-    log_line(log, HYPERDERP_LOG_DEBUG, "client %s%s%s: %s", address, *key ? " " : "", key, what);
+    log_line(log, HYPERDERP_LOG_DEBUG, "%s %s%s%s: %s",
+             conn->sink->is_link ? "mesh partner" : "client", address, *key ? " " : "", key, what);
 }
 
 static void deadline_passed(struct timer *timer);
@@ -112,28 +115,36 @@ static void free_memory(struct conn *conn)
 {
     sink_unref(conn->sink);
     secure_free(conn);
+    websocket_free(conn);
     free(conn);
 }
 
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
-                struct address *address)
+/* NULL when memory is out. */
+static struct conn *make(struct worker *worker, int fd, const struct endpoint *from,
+                         enum conn_state state)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
-    if (!conn) {
-        tls_server_unref(server);
-        return false;
-    }
+    if (!conn)
+        return NULL;
     conn->worker = worker;
-    conn->state = server ? CONN_TLS : CONN_HTTP;
+    conn->state = (uint8_t)state;
     conn->sink = sink_new(worker, fd);
-    bool secured = !server || secure_begin(conn, server, offload);
-    if (!conn->sink || !secured ||
-        slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
-        free_memory(conn);
-        return false;
+    if (!conn->sink) {
+        free(conn);
+        return NULL;
     }
-    conn->address = address;
+    conn->sink->from = *from;
+    return conn;
+}
+
+/* False when memory is out. */
+static bool begin(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    if (slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0)
+        return false;
     count_state(conn, 1);
     conn->gone_tokens = FORWARD_GONE_BURST;
     conn->deadline.fire = deadline_passed;
@@ -142,6 +153,42 @@ bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool o
     counters_add(worker->counters, COUNTER_connections, 1);
     conn_arm(conn);
     return true;
+}
+
+bool conn_adopt(struct worker *worker, const struct arrival *arrival)
+{
+    struct listener *listener = arrival->listener;
+    struct tls_server *server = listener_tls_server(listener);
+    struct conn *conn = make(worker, arrival->fd, &arrival->from,
+                             listener->proxied ? CONN_PROXY
+                             : server          ? CONN_TLS
+                                               : CONN_HTTP);
+
+    if (!conn) {
+        tls_server_unref(server);
+        return false;
+    }
+    conn->address = arrival->address;
+    bool secured = !server || secure_begin(conn, server, listener->offload);
+    if (secured && begin(conn))
+        return true;
+    free_memory(conn);
+    return false;
+}
+
+struct conn *conn_call(struct worker *worker, int fd, const struct endpoint *to, struct link *link)
+{
+    struct conn *conn = make(worker, fd, to, link->tls ? CONN_TLS : CONN_HTTP);
+
+    if (!conn)
+        return NULL;
+    conn->link = link;
+    conn->sink->is_link = true;
+    bool secured = !link->tls || secure_call(conn, link->tls, link->address.host);
+    if (secured && begin(conn))
+        return conn;
+    free_memory(conn);
+    return NULL;
 }
 
 static io_token recv_token(const struct conn *conn)
@@ -250,7 +297,7 @@ static void count_tls_end(const struct conn *conn, enum conn_end end)
         [CONN_END_GAVE_WAY] = HYPERDERP_TLS_GAVE_WAY,
     };
 
-    if (conn->state == CONN_TLS)
+    if (conn->state == CONN_TLS && !conn->sink->is_link)
         counter_bump(&conn->worker->counters->tls_handshakes[outcomes[end]], 1);
 }
 
@@ -259,6 +306,8 @@ static void count_end(const struct conn *conn, enum conn_end end)
     struct counters *counters = conn->worker->counters;
 
     count_tls_end(conn, end);
+    if (conn->sink->is_link)
+        return; /* a link has figures of its own */
     if (conn->state == CONN_OPEN) {
         counters_add(counters, COUNTER_protocol_errors, end == CONN_END_PROTOCOL);
         return;
@@ -276,8 +325,15 @@ static void count_end(const struct conn *conn, enum conn_end end)
     case CONN_END_DENIED:
         counters_add(counters, COUNTER_handshakes_denied, 1);
         break;
+    case CONN_END_PROXY_HEADER:
+        counters_add(counters, COUNTER_proxy_headers_bad, 1);
+        counters_add(counters, COUNTER_handshakes_failed, 1);
+        break;
+    case CONN_END_CROWDED:
+        counters_refuse(counters, HYPERDERP_REFUSED_PER_IP);
+        break;
     case CONN_END_RESOURCES:
-        counters_refuse(conn->worker->counters, HYPERDERP_REFUSED_MEMORY);
+        counters_refuse(counters, HYPERDERP_REFUSED_MEMORY);
         break;
     default:
         break;
@@ -298,6 +354,8 @@ static void leave(struct conn *conn)
 
     watch_end(conn);
     forward_mesh_forget(conn);
+    if (conn->link)
+        link_lost(conn);
     if (!conn->peer)
         return;
     if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
@@ -319,7 +377,7 @@ void conn_close(struct conn *conn, enum conn_end end)
 
     if (conn->state == CONN_CLOSED)
         return;
-    conn_log(conn, end_text[end]);
+    conn_log(conn, end == CONN_END_BY_PEER && conn->link ? "closed the connection" : end_text[end]);
     count_end(conn, end);
     conn_set_state(conn, CONN_CLOSED);
     timer_stop(&worker->timers, &conn->deadline);
@@ -327,6 +385,7 @@ void conn_close(struct conn *conn, enum conn_end end)
     forward_forget(conn);
     free_input(conn);
     secure_end(conn);
+    websocket_end(conn, end);
     if (conn->receiving)
         conn->receiving = io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) != 0;
     sink_close(worker, conn->sink);
@@ -373,7 +432,7 @@ void conn_restart(struct conn *conn)
 
     if (conn->state == CONN_DRAINING || conn->state == CONN_CLOSED)
         return;
-    if (conn->state != CONN_OPEN) {
+    if (conn->state != CONN_OPEN || conn->link) {
         conn_close(conn, CONN_END_STOPPED);
         return;
     }
@@ -391,6 +450,7 @@ bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
         return false;
     }
     memcpy(frame->data, bytes, size);
+    frame->bare = conn->websocket == NULL; /* pages that wait when it becomes one, and the 101 */
     return sink_push(worker, conn->sink, frame);
 }
 
@@ -408,6 +468,8 @@ void conn_expect_rest(struct conn *conn)
 {
     struct worker *worker = conn->worker;
 
+    if (conn->sink->is_link)
+        return; /* a node that falls silent is noticed anyhow */
     conn->rest_due = worker->now + HALF_FRAME_TIMEOUTS * limits_write(&worker->relay->limits);
     /* Nearly every frame is whole long before: the timer is moved once in that time, not for
      * each. */
@@ -423,7 +485,8 @@ static void look_at_open(struct conn *conn)
     if (conn->pace.resume_at && worker->now >= conn->pace.resume_at)
         resume(conn);
     bool paused = conn->pace.resume_at != 0;
-    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure));
+    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure) ||
+                             websocket_is_waiting(conn->websocket));
 
     if (waits && worker->now >= conn->rest_due) {
         conn_close(conn, CONN_END_TIMEOUT);
@@ -441,6 +504,12 @@ static void look_at_open(struct conn *conn)
         timer_set(&worker->timers, &conn->deadline, due);
 }
 
+/* Every request of it got its answer, and the next one has not begun. */
+static bool is_between_requests(const struct conn *conn)
+{
+    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
+}
+
 static void deadline_passed(struct timer *timer)
 {
     struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, deadline));
@@ -450,7 +519,7 @@ static void deadline_passed(struct timer *timer)
     else if (conn->state == CONN_DRAINING)
         linger(conn);
     else
-        conn_close(conn, CONN_END_TIMEOUT);
+        conn_close(conn, is_between_requests(conn) ? CONN_END_ANSWERED : CONN_END_TIMEOUT);
 }
 
 void conn_open(struct conn *conn)
@@ -480,11 +549,25 @@ void conn_open(struct conn *conn)
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
 {
+    if (conn->link)
+        link_input(conn, bytes, len);
+    else if (conn->websocket)
+        websocket_input(conn, chunk, bytes, len);
+    else
+        conn_content(conn, chunk, bytes, len);
+}
+
+void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
     while (len > 0) {
         size_t used;
         switch ((enum conn_state)conn->state) {
         case CONN_HTTP:
             used = handshake_http(conn, bytes, len);
+            if (conn->websocket) {
+                websocket_input(conn, chunk, bytes + used, len - used);
+                return;
+            }
             break;
         case CONN_HELLO:
             used = frames_read(conn, chunk, bytes, len);
@@ -502,6 +585,28 @@ void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_
         bytes += used;
         len -= used;
     }
+}
+
+/* A link tells why it ends: the kernel says so once, to who sends or to who receives. Until it is
+ * open, nobody but this worker sends. */
+static void note_link_fault(struct conn *conn, int result)
+{
+    int error = result < 0 ? -result : conn->state != CONN_OPEN ? conn->sink->error : 0;
+
+    if (conn->link && error)
+        link_note_fault(conn->link, strerror(error));
+}
+
+static void take_input(struct conn *conn, struct io_chunk *chunk, size_t len)
+{
+    size_t used = conn->state == CONN_PROXY ? proxied_input(conn, chunk->data, len) : 0;
+
+    if (used == len)
+        return;
+    if (conn->secure)
+        secure_input(conn, chunk, chunk->data + used, len - used);
+    else
+        conn_input(conn, chunk, chunk->data + used, len - used);
 }
 
 void conn_received(struct conn *conn, const struct io_event *event)
@@ -524,14 +629,12 @@ void conn_received(struct conn *conn, const struct io_event *event)
     } else if (event->result < 0 && secure_settles(conn, event->result)) {
         conn_arm(conn);
     } else if (event->result <= 0) {
+        note_link_fault(conn, event->result);
         conn_close(conn, conn->state == CONN_DRAINING ? CONN_END_ANSWERED : CONN_END_BY_PEER);
     } else {
         counters_add(worker->counters, COUNTER_recv_bytes, (uint64_t)event->result);
         conn->drained = event->result < IO_CHUNK_SIZE;
-        if (conn->secure)
-            secure_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
-        else
-            conn_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
+        take_input(conn, event->chunk, (size_t)event->result);
         conn_arm(conn);
     }
 }

@@ -57,6 +57,8 @@ const char *hyperderp_connection_state_name(hyperderp_connection_state state)
         return "closing";
     case HYPERDERP_CONNECTION_TLS:
         return "tls";
+    case HYPERDERP_CONNECTION_PROXY:
+        return "proxy";
     }
     return "unknown";
 }
@@ -74,6 +76,8 @@ const char *hyperderp_refusal_name(hyperderp_refusal reason)
         return "accept_rate";
     case HYPERDERP_REFUSED_PER_IP:
         return "per_ip";
+    case HYPERDERP_REFUSED_UNTRUSTED_PROXY:
+        return "untrusted_proxy";
     }
     return "unknown";
 }

@@ -35,15 +35,10 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* The sink's own lock keeps its socket open, or tells that it has been closed. */
 static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-
+    endpoint_format(&sink->from, info->address);
     pthread_mutex_lock(&sink->lock);
-    if (!sink->released && getpeername(sink->fd, (struct sockaddr *)&address, &size) == 0)
-        listener_format_address((struct sockaddr *)&address, info->address);
     for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {
         info->queued_frames += sink->queue.frames[kind];
         info->queued_bytes += sink->queue.bytes[kind];

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "relay/counters.h"
+#include "relay/http_answer.h"
 #include "relay/listener_tls.h"
 #include "relay/options.h"
 #include "relay/worker.h"
@@ -147,6 +148,7 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     route_init(&relay->routes, options.peer_changed, options.user);
     addresses_init(&relay->addresses);
     watch_init(&relay->watch);
+    mesh_init(&relay->mesh);
     frame_depot_init(&relay->frames, options.memory_bytes);
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
@@ -162,6 +164,8 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     error = set_identity(relay, &options.private_key);
     if (error == 0)
         error = set_cores(relay, &options);
+    if (error == 0)
+        error = http_answer_home(&relay->home, options.home);
     if (error == 0)
         error = choose_engine(relay, options.engine);
     if (error) {
@@ -208,10 +212,11 @@ int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listene
     listener->offload = options.offload == HYPERDERP_OFFLOAD_KERNEL;
     listener_set_tls_server(listener, server);
     listener_set_user_timeout(listener, user_timeout_ms(relay));
-    log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, %s)", listener->address,
-             !options.certificate ? "plain TCP"
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, %s%s)", listener->address,
+             !options.certificate ? listener->trusts_all ? "in the clear" : "plain TCP"
              : listener->offload  ? "TLS 1.3 by the kernel"
-                                  : "TLS 1.3");
+                                  : "TLS 1.3",
+             listener->proxied ? ", behind the PROXY protocol" : "");
     return (int)relay->listener_count++;
 }
 
@@ -232,6 +237,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     if (!relay)
         return;
     hyperderp_relay_stop(relay);
+    mesh_destroy(&relay->mesh);
     free_workers(relay);
     for (unsigned i = 0; i < relay->listener_count; i++) {
         listener_close(&relay->listeners[i]);
@@ -242,6 +248,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
         stun_destroy(&relay->stuns[i]);
     }
     free(relay->pin_cores);
+    free(relay->home);
     route_destroy(&relay->routes);
     addresses_destroy(&relay->addresses);
     watch_destroy(&relay->watch);

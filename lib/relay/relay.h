@@ -15,6 +15,7 @@
 #include "relay/limits.h"
 #include "relay/listener.h"
 #include "relay/log.h"
+#include "relay/mesh.h"
 #include "relay/route.h"
 #include "relay/stun.h"
 #include "relay/watch.h"
@@ -52,6 +53,7 @@ struct hyperderp_relay {
     unsigned socket_buffer;
     bool has_mesh_key;
     uint8_t mesh_key[INFO_MESH_KEY_SIZE];
+    char *home; /* the page at /, as http_answer.h has it */
 
     /* Fixed after the start. */
     struct listener listeners[RELAY_MAX_LISTENERS];
@@ -69,6 +71,7 @@ struct hyperderp_relay {
     struct frame_depot frames;
     struct vault vault; /* the keys of TLS connections */
     struct watch_list watch;
+    struct mesh mesh;
 
     /* Relaxed: a bound; it orders nothing. */
     atomic_uint connections;

@@ -228,6 +228,10 @@ bool route_list_local(struct route_table *table, unsigned number, hyperderp_key 
             if (peer->sinks)
                 (*keys)[(*count)++] = peer->key;
     pthread_mutex_unlock(&stripe->lock);
+    if (*count == 0) { /* all of them are elsewhere */
+        free(*keys);
+        *keys = NULL;
+    }
     return good;
 }
 

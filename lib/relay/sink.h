@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "io/chunk.h"
+#include "relay/endpoint.h"
 #include "relay/frame_pool.h"
 #include "relay/outq.h"
 #include "tls/record.h"
@@ -55,13 +56,15 @@ struct sink {
     uint64_t serial; /* unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
-    int64_t joined;     /* CLOCK_MONOTONIC in ns */
-    char *app_name;     /* or NULL */
-    bool can_mesh;      /* the client has the region's mesh key */
-    bool is_link;       /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
-    bool can_ack_pings; /* the client answers Ping frames of the relay */
+    struct endpoint from; /* the client, behind a proxy as that tells; of a link, the other node */
+    int64_t joined;       /* CLOCK_MONOTONIC in ns */
+    char *app_name;       /* or NULL */
+    bool can_mesh;        /* the client has the region's mesh key */
+    bool is_link;         /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
+    bool can_ack_pings;   /* the client answers Ping frames of the relay */
     uint8_t present_flags; /* enum peer_present_flags */
     struct sink_tls *tls;  /* NULL: in the clear, or not yet */
+    bool websocket;        /* what it sends goes in WebSocket messages */
 
     /* Figures for the list of peers: relaxed, they order nothing. The first three are written by
      * the conn's worker, delivered by the draining one, drops by any. */
@@ -83,10 +86,12 @@ struct sink {
     atomic_uint draining;
 
     /* Owned by the draining worker. */
+    int error; /* why a send failed, an errno; 0: none has */
     struct drainer *drainer;
     /* What must go out before all else: the frame of which the kernel has taken the beginning, and
      * records that are sealed. */
     struct frame_list pending;
+    bool close_sent; /* with websocket: the Close frame is made */
 
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;
@@ -95,6 +100,7 @@ struct sink {
     bool released; /* by the conn: whoever drains it closes fd when it is done */
     bool broken;   /* by a drainer: the socket has failed and is shut down; the conn will notice */
     bool finish;   /* shut down the sending side once all is sent */
+    uint16_t close_code; /* with websocket: what its Close frame says */
 
     /* Guarded by the lock of the key's stripe of the route table. */
     struct sink *next_of_key, *prev_of_key;
@@ -127,10 +133,24 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
  * client knows what it has not been sent. The conn's worker only, once, before the client joins. */
 bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx, bool offload);
 
+/* From now on what is sent goes in WebSocket messages, but for frames that are bare. The conn's
+ * worker only, once, before the client joins. */
+void sink_wrap(struct sink *sink);
+
+/* What the Close frame of WebSocket says instead of "going away". The conn's worker only, before
+ * sink_finish() or sink_close(). */
+void sink_set_close(struct sink *sink, uint16_t code);
+
 /* Tells whether its drainer makes records. */
 static inline bool sink_seals(const struct sink *sink)
 {
     return sink->tls && !sink->tls->by_kernel;
+}
+
+/* Tells whether what is sent is made of the queue's frames, and cannot go back there. */
+static inline bool sink_makes_sealed(const struct sink *sink)
+{
+    return sink->websocket || sink_seals(sink);
 }
 
 /* Tells whether the kernel makes them. */

@@ -11,7 +11,9 @@
 #include "relay/acceptor.h"
 #include "relay/conn.h"
 #include "relay/drainer.h"
+#include "relay/mesh.h"
 #include "relay/stun.h"
+#include "relay/websocket_batch.h"
 
 /* Receive chunks of a worker: 2 MiB, touched only as far as traffic needs it. */
 #define CHUNKS 128
@@ -99,6 +101,8 @@ void worker_free(struct worker *worker)
         return;
     tls_ciphers_wipe(&worker->ciphers);
     drainers_destroy(worker);
+    websocket_reader_free(worker->spare_reader);
+    websocket_writer_free(worker->writer);
     slab_destroy(&worker->conns);
     slab_destroy(&worker->drainers);
     frame_pool_destroy(&worker->frames);
@@ -217,6 +221,7 @@ static void follow_phase(struct worker *worker)
     worker->phase = phase;
     acceptor_stop(worker);
     stun_stop(worker);
+    mesh_stop(worker);
     for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
 }
 
@@ -277,6 +282,7 @@ void worker_run(struct worker *worker)
 
     acceptor_start(worker);
     stun_start(worker);
+    mesh_start(worker);
     while (!is_done(worker)) {
         int count = io_poll(worker->loop, events, EVENTS_PER_TURN, time_to_wait(worker));
         if (count < 0) {

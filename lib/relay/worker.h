@@ -22,6 +22,9 @@
 
 struct conn;
 struct drainer;
+struct link;
+struct websocket_reader;
+struct websocket_writer;
 
 struct worker {
     /* Fixed after creation. */
@@ -60,11 +63,17 @@ struct worker {
 
     struct watch_post watch; /* its message is shared, see there */
 
+    struct link *links; /* that have begun */
+    bool links_begin;   /* links that are added must be posted; guarded by the mesh's lock */
+
     struct slab drainers;
     unsigned drainer_count;
     struct drainer *flush_head, *flush_tail; /* to be sent at the end of the turn */
     struct drainer *spare_drainers;
     unsigned spare_drainer_count;
+
+    struct websocket_reader *spare_reader; /* an empty one, or NULL */
+    struct websocket_writer *writer;       /* from the first WebSocket connection on, or NULL */
 
     unsigned place;            /* where the search for the least loaded worker begins */
     struct timer accept_retry; /* after accepting failed */

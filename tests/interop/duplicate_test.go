@@ -105,7 +105,7 @@ func TestManyDuplicates(t *testing.T) {
 		private := key.NewNode()
 		var connections []*peer
 		for i := range count {
-			p := r.connectAs(ctx, t, "connection", private, way(i)%ways)
+			p := r.connectAs(ctx, t, "connection", private, way(i)%r.ways())
 			connections = append(connections, p)
 			checkPair(ctx, t, sender, p)
 		}

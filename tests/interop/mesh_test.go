@@ -40,7 +40,15 @@ func meshLines(t *testing.T, s settings) string {
 	if err := os.WriteFile(file, []byte(s.meshKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("[mesh]\nkey_file = %q\n", file)
+	text := fmt.Sprintf("[mesh]\nkey_file = %q\nwith = [", file)
+	for _, node := range s.meshWith {
+		text += fmt.Sprintf("%q, ", node.url(""))
+	}
+	text += "]\n"
+	if s.identity != nil {
+		text += fmt.Sprintf("ca_file = %q\n", filepath.Join(s.folder, identityChainFile))
+	}
+	return text
 }
 
 // forEachMeshCell runs a test on relays that have a mesh key.

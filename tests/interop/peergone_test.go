@@ -81,7 +81,7 @@ func TestPeerLeavesAgain(t *testing.T) {
 		a := r.connect(ctx, t, "a")
 		private := key.NewNode()
 		for i := range 3 {
-			b := r.connectAs(ctx, t, "b", private, way(i)%ways)
+			b := r.connectAs(ctx, t, "b", private, way(i)%r.ways())
 			b.send(t, a.public, []byte("hello"))
 			a.expectPacket(ctx, t, b, []byte("hello"))
 			b.leave()

@@ -57,8 +57,9 @@ func startReference(t *testing.T, c cell, s settings) *reference {
 	}
 	handler := derpserver.Handler(ref.derp)
 	mux := http.NewServeMux()
-	mux.Handle("/derp", handler)
+	mux.Handle("/derp", derpserver.AddWebSocketSupport(ref.derp, handler))
 	mux.Handle("/derp/", handler)
+	mux.HandleFunc("/generate_204", derpserver.ServeNoContent)
 	ref.http = &http.Server{Handler: mux, ErrorLog: log.New(ref, "", 0)}
 	if c.tls {
 		ref.identity = cmp.Or(s.identity, makeIdentity(t, s.host, nil))

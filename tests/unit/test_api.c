@@ -218,6 +218,11 @@ static void test_options_out_of_range(void **state)
     assert_int_equal(NEW_WITH(write_timeout_ms, 86400001), -EINVAL);
     assert_int_equal(NEW_WITH(write_timeout_ms, 86400000), 0);
     assert_int_equal(NEW_WITH(max_connections, 1), 0);
+    assert_int_equal(NEW_WITH(home, "default"), 0);
+    assert_int_equal(NEW_WITH(home, "blank"), 0);
+    assert_int_equal(NEW_WITH(home, "https://derp.example/"), 0);
+    assert_int_equal(NEW_WITH(home, "derp.example"), -EINVAL);
+    assert_int_equal(NEW_WITH(home, "https://derp.example/\r\nX: y"), -EINVAL);
 }
 
 /* ---- Identity, names --------------------------------------------------------------------------

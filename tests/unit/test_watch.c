@@ -65,7 +65,6 @@ static void believe(struct belief *belief, const hyperderp_key *key, bool presen
 static void take_one(struct belief *belief, struct client_socket *watcher)
 {
     struct client_message message;
-    hyperderp_key key;
 
     assert_int_equal(client_socket_recv(watcher, &message, FIXTURE_PATIENCE_MS), 0);
     if (message.type == CLIENT_MESSAGE_PEER_GONE) {
@@ -73,11 +72,9 @@ static void take_one(struct belief *belief, struct client_socket *watcher)
         believe(belief, &message.peer, false);
         return;
     }
-    assert_int_equal(message.type, CLIENT_MESSAGE_OTHER);
-    assert_int_equal(message.frame_type, FRAME_PEER_PRESENT);
+    assert_int_equal(message.type, CLIENT_MESSAGE_PEER_PRESENT);
     assert_true(message.len >= HYPERDERP_KEY_SIZE + 16 + 2 + 1);
-    memcpy(key.bytes, message.payload, sizeof(key.bytes));
-    believe(belief, &key, true);
+    believe(belief, &message.peer, true);
 }
 
 /* While many come and go, on all workers, a watcher ends up knowing what is true. */
