@@ -37,7 +37,7 @@ void service_write_text(const struct cell *cell, const char *text)
     fprintf(out,
             "workers = %u\nkey_file = \"%s\"\n"
             "%s"
-            "[metrics]\naddress = \"127.0.0.1:0\"\n"
+            "[metrics]\naddress = \"127.0.0.1:0\"\ndebug_endpoints = true\n"
             "[stun]\naddress = \"127.0.0.1:0\"\n"
             "[io]\nengine = \"%s\"\n",
             cell->workers, service_key, text, hyperderp_engine_name(cell->engine));
@@ -71,13 +71,18 @@ struct process *service_refuses(int status)
 }
 
 /* The answer of the metrics address; valid until the next call. */
-static const char *fetch_metrics(const char *address)
+const char *service_fetch(struct process *daemon, const char *path)
 {
     static char answer[1 << 17];
-    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    char address[64] = "", request[128];
+    const char *at = strstr(process_log(daemon), "metrics on http://");
     size_t len = 0;
-    int fd = tcp_connect(address);
 
+    assert_non_null(at);
+    sscanf(at, "metrics on http://%63[^/]", address);
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+             path);
+    int fd = tcp_connect(address);
     assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
     for (ssize_t got = 1; got > 0; len += (size_t)got) {
         struct pollfd item = {.fd = fd, .events = POLLIN};
@@ -92,13 +97,10 @@ static const char *fetch_metrics(const char *address)
 
 double service_metric(struct process *daemon, const char *name)
 {
-    char address[64] = "", line[128];
-    const char *at = strstr(process_log(daemon), "metrics on http://");
+    char line[128];
 
-    assert_non_null(at);
-    sscanf(at, "metrics on http://%63[^/]", address);
     snprintf(line, sizeof(line), "\n%s ", name);
-    at = strstr(fetch_metrics(address), line);
+    const char *at = strstr(service_fetch(daemon, "/metrics"), line);
     if (!at)
         fail_msg("no metric %s", name);
     return strtod(at + strlen(line), NULL);

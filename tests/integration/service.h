@@ -26,6 +26,9 @@ struct process *service_start(void);
 /* Starts it; it must end by itself with this status. */
 struct process *service_refuses(int status);
 
+/* The answer of the metrics address to a request, head and all; valid until the next one. */
+const char *service_fetch(struct process *daemon, const char *path);
+
 /* What the metrics say of a sample, by its whole name. */
 double service_metric(struct process *daemon, const char *name);
 

@@ -58,13 +58,13 @@ static void test_all_mistakes_are_told(void **state)
     service_write_config(*state, "keepalive = 1\nqueue_framse = 2\nclient_rate = 4");
     struct process *daemon = service_refuses(CONFIG);
     const char *log = process_log(daemon);
-    snprintf(line, sizeof(line), "%s:13:13: limits.keepalive: expected a duration", service_file);
+    snprintf(line, sizeof(line), "%s:14:13: limits.keepalive: expected a duration", service_file);
     assert_contains(log, line);
     snprintf(line, sizeof(line),
-             "%s:14:1: unknown key queue_framse in limits: did you mean queue_frames?",
+             "%s:15:1: unknown key queue_framse in limits: did you mean queue_frames?",
              service_file);
     assert_contains(log, line);
-    snprintf(line, sizeof(line), "%s:15:15: limits.client_rate: expected", service_file);
+    snprintf(line, sizeof(line), "%s:16:15: limits.client_rate: expected", service_file);
     assert_contains(log, line);
     process_free(daemon);
 
@@ -390,6 +390,73 @@ static void test_drain_under_load(void **state)
     service_remove_folder();
 }
 
+/* The clients of the list of this key; each must be muted or not, as the test says. */
+static unsigned count_listed(struct process *daemon, const struct client_socket *client, bool muted)
+{
+    const char *body = strstr(service_fetch(daemon, "/debug/peers"), "\r\n\r\n");
+    char key[HYPERDERP_KEY_TEXT_SIZE];
+    unsigned count = 0;
+    json_t *peer;
+    size_t i;
+
+    assert_non_null(body);
+    json_t *whole = json_loads(body, 0, NULL);
+    assert_non_null(whole);
+    hyperderp_key_format(client_socket_key(client), key);
+    json_array_foreach(json_object_get(whole, "peers"), i, peer)
+    {
+        if (strcmp(json_string_value(json_object_get(peer, "key")), key) != 0)
+            continue;
+        count++;
+        assert_int_equal(json_is_true(json_object_get(peer, "muted")), muted);
+        assert_int_equal(json_is_true(json_object_get(peer, "active")), !muted);
+        assert_true(json_is_false(json_object_get(peer, "not_ideal")));
+        assert_true(json_is_false(json_object_get(peer, "is_prober")));
+        assert_true(json_is_boolean(json_object_get(peer, "can_ack_pings")));
+    }
+    json_decref(whole);
+    return count;
+}
+
+/* What an operator sees when two machines have the same key. */
+static void test_duplicate_key(void **state)
+{
+    static const char drops[] = "hyper_derp_drops_total{reason=\"duplicate_key\",kind=\"data\"}";
+    hyperderp_private_key key;
+
+    service_make_folder();
+    service_write_config(*state, "");
+    struct process *daemon = service_start();
+    assert_int_equal(hyperderp_private_key_generate(&key), 0);
+    struct client_socket *sender = client_join(process_address(daemon), NULL);
+    struct client_socket *first = client_join(process_address(daemon), &key);
+    client_settle(first);
+    struct client_socket *second = client_join(process_address(daemon), &key);
+    client_settle(second);
+    assert_true(service_metric(daemon, "hyper_derp_muted_connections") == 0);
+    client_send(first, sender, "again", 5);
+    client_expect_packet(sender, first, "again", 5);
+    (void)client_expect(first, CLIENT_MESSAGE_HEALTH);
+    (void)client_expect(second, CLIENT_MESSAGE_HEALTH);
+    client_send(sender, first, "to nobody", 9);
+    client_settle(sender);
+    assert_true(service_metric(daemon, drops) == 1);
+    assert_true(service_metric(daemon, "hyper_derp_muted_connections") == 2);
+    assert_true(service_metric(daemon, "hyper_derp_not_ideal_connections") == 0);
+    assert_true(service_metric(daemon, "hyper_derp_control_frames_total{frame=\"health\"}") == 2);
+    assert_int_equal(count_listed(daemon, first, true), 2);
+    assert_int_equal(count_listed(daemon, sender, false), 1);
+
+    client_socket_close(second);
+    (void)client_expect(first, CLIENT_MESSAGE_HEALTH);
+    assert_int_equal(count_listed(daemon, first, false), 1);
+    client_socket_close(first);
+    client_socket_close(sender);
+    process_stop(daemon);
+    process_free(daemon);
+    service_remove_folder();
+}
+
 /* Each line of a log for machines is an object. */
 static void test_json_log(void **state)
 {
@@ -435,6 +502,7 @@ int main(void)
         {"sockets_handed_over", test_sockets_handed_over, CELLS_ONE},
         {"drain_timeout", test_drain_timeout, CELLS_ALL},
         {"drain_under_load", test_drain_under_load, CELLS_ALL},
+        {"duplicate_key", test_duplicate_key, CELLS_ALL},
         {"json_log", test_json_log, CELLS_ONE},
     };
     return matrix_run("service", tests, sizeof(tests) / sizeof(tests[0]));
