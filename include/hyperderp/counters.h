@@ -146,6 +146,15 @@ typedef struct hyperderp_counters {
     uint64_t stun_unsupported;  /**< messages of STUN ignored as they asked for something else */
     uint64_t stun_send_errors;  /**< answers that could not be sent at once */
 
+    uint64_t packets_forwarded_in;  /**< of packets_received, those that mesh partners forwarded */
+    uint64_t packets_forwarded_out; /**< of packets_received, those for keys at mesh partners */
+    uint64_t mesh_refused;          /**< clients closed for a mesh frame without the mesh key */
+    uint64_t mesh_closed_peers;     /**< connections closed as a mesh partner asked for it */
+    uint64_t mesh_watchers_lost;    /**< watchers closed as they did not take what they watch */
+    uint64_t mesh_watchers; /**< gauge: connections that are told who is connected (WatchConns) */
+    uint64_t mesh_links;    /**< gauge: other nodes of the region that the relay is connected to */
+    uint64_t mesh_keys; /**< gauge: keys that those have told of; one at two nodes counts twice */
+
     uint64_t proxy_headers_ok; /**< headers of the PROXY protocol that told the client's address */
     uint64_t proxy_headers_local; /**< those that told none: the proxy's own checks, for one */
     uint64_t proxy_headers_bad; /**< connections of trusted proxies closed for want of a good one */

@@ -18,6 +18,7 @@
 #include "wire/frame.h"
 
 struct address;
+struct link;
 struct listener;
 struct peer;
 struct secure;
@@ -48,6 +49,7 @@ enum conn_end {
     CONN_END_NEW_KEY,      /* the client has changed its key, and the kernel cannot follow */
     CONN_END_PROXY_HEADER, /* a trusted proxy sent no good header */
     CONN_END_CROWDED,      /* that tells an address with as many connections as it may have */
+    CONN_END_TOO_SLOW,     /* a watcher did not take what it asked for */
 };
 
 /* Destinations that a connection has at hand. */
@@ -64,6 +66,10 @@ struct conn {
     struct sink *sink;     /* a reference */
     struct secure *secure; /* NULL: in the clear */
     uint32_t slot, generation;
+
+    /* Of one that this relay has made, to another node of the region (link.h), until it ends; NULL:
+     * a client's. */
+    struct link *link;
 
     /* State. */
     uint8_t state;  /* enum conn_state; changed by conn_set_state() alone */
@@ -91,6 +97,8 @@ struct conn {
     hyperderp_key key;
     struct peer *peer; /* a reference, from CONN_OPEN on */
     struct destination destinations[CONN_DESTINATIONS];
+    struct watcher *watcher;       /* it asked for WatchConns (watch.h); or NULL */
+    struct mesh_flows *mesh_flows; /* of a mesh partner that forwards (forward_mesh.h); or NULL */
 
     /* Limit on PeerGone "not here": tokens, and when they were last counted. */
     uint8_t gone_tokens;
@@ -108,6 +116,12 @@ struct arrival {
 /* Takes a new socket in. False when memory is out: then the socket and the address are still the
  * caller's. */
 bool conn_adopt(struct worker *worker, const struct arrival *arrival);
+
+/* Makes a link's connection of a socket that is about to connect there: what is sent waits for
+ * that. NULL when memory is out, or for a host that TLS cannot ask for: then the socket is still
+ * the caller's.
+ */
+struct conn *conn_call(struct worker *worker, int fd, const struct endpoint *to, struct link *link);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);

@@ -61,7 +61,15 @@
     X(stun_answers_ipv6)                                                                           \
     X(stun_malformed)                                                                              \
     X(stun_unsupported)                                                                            \
-    X(stun_send_errors)
+    X(stun_send_errors)                                                                            \
+    X(packets_forwarded_in)                                                                        \
+    X(packets_forwarded_out)                                                                       \
+    X(mesh_refused)                                                                                \
+    X(mesh_closed_peers)                                                                           \
+    X(mesh_watchers_lost)                                                                          \
+    X(mesh_watchers)                                                                               \
+    X(mesh_links)                                                                                  \
+    X(mesh_keys)
 
 enum counter {
 #define X(name) COUNTER_##name,

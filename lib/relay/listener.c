@@ -39,9 +39,7 @@ void listener_format_address(int fd, char out[LISTENER_ADDRESS_SIZE])
     endpoint_format(&endpoint, out);
 }
 
-/* The options that each accepted socket inherits, so that accepting needs no further system
- * call. */
-static void set_tcp_options(int fd)
+void listener_set_tcp_options(int fd)
 {
     const int on = 1, lowat = NOTSENT_LOWAT;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -146,7 +144,7 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
         return fd;
     }
     if (!is_unix)
-        set_tcp_options(fd);
+        listener_set_tcp_options(fd);
     set_buffers(fd, socket_buffer, log);
     pthread_mutex_init(&listener->lock, NULL);
     listener->fd = fd;

@@ -58,4 +58,8 @@ void listener_set_user_timeout(struct listener *listener, unsigned ms);
  * "unix:/run/x.sock", or "unknown". */
 void listener_format_address(int fd, char out[LISTENER_ADDRESS_SIZE]);
 
+/* Sets the options of TCP that each accepted socket inherits of its listener, so that accepting
+ * needs no further system call; for sockets that connect, too. */
+void listener_set_tcp_options(int fd);
+
 #endif

@@ -11,6 +11,7 @@
 #include "relay/acceptor.h"
 #include "relay/conn.h"
 #include "relay/drainer.h"
+#include "relay/mesh.h"
 #include "relay/stun.h"
 
 /* Receive chunks of a worker: 2 MiB, touched only as far as traffic needs it. */
@@ -217,6 +218,7 @@ static void follow_phase(struct worker *worker)
     worker->phase = phase;
     acceptor_stop(worker);
     stun_stop(worker);
+    mesh_stop(worker);
     for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
 }
 
@@ -277,6 +279,7 @@ void worker_run(struct worker *worker)
 
     acceptor_start(worker);
     stun_start(worker);
+    mesh_start(worker);
     while (!is_done(worker)) {
         int count = io_poll(worker->loop, events, EVENTS_PER_TURN, time_to_wait(worker));
         if (count < 0) {

@@ -253,10 +253,10 @@ static bool handshakes_are(const hyperderp_counters *counters, uint64_t value)
 
 /* fd -1: dials. */
 static struct client_socket *join(const struct fixture *fixture, int fd,
-                                  const hyperderp_private_key *private_key)
+                                  const hyperderp_private_key *private_key,
+                                  const struct client_info *info)
 {
-    struct client_options options = {.private_key = *private_key,
-                                     .info = {.version = DERP_PROTOCOL_VERSION}};
+    struct client_options options = {.private_key = *private_key, .info = *info};
     struct client_socket *client;
     uint64_t joined = fixture_counters(fixture).handshakes_ok;
     const struct client_tls_options tls = {.client = trust()}, *used = over_tls ? &tls : NULL;
@@ -270,10 +270,19 @@ static struct client_socket *join(const struct fixture *fixture, int fd,
     return client;
 }
 
+static const struct client_info plain_info = {.version = DERP_PROTOCOL_VERSION};
+
 struct client_socket *fixture_join_as(const struct fixture *fixture,
                                       const hyperderp_private_key *private_key)
 {
-    return join(fixture, -1, private_key);
+    return join(fixture, -1, private_key, &plain_info);
+}
+
+struct client_socket *fixture_join_with(const struct fixture *fixture,
+                                        const hyperderp_private_key *private_key,
+                                        const struct client_info *info)
+{
+    return join(fixture, -1, private_key, info);
 }
 
 struct client_socket *fixture_join_over(const struct fixture *fixture, int fd)
@@ -281,7 +290,7 @@ struct client_socket *fixture_join_over(const struct fixture *fixture, int fd)
     hyperderp_private_key private_key;
 
     assert_int_equal(hyperderp_private_key_generate(&private_key), 0);
-    return join(fixture, fd, &private_key);
+    return join(fixture, fd, &private_key, &plain_info);
 }
 
 struct client_socket *fixture_join(const struct fixture *fixture, int receive_buffer)

@@ -17,7 +17,7 @@
 struct fixture {
     hyperderp_relay *relay;
     hyperderp_key key;
-    char address[128];
+    char address[64];
     unsigned files; /* open in this process before the relay was made */
 };
 
@@ -59,6 +59,9 @@ bool counters_at_rest(const hyperderp_counters *counters,
 struct client_socket *fixture_join(const struct fixture *fixture, int receive_buffer);
 struct client_socket *fixture_join_as(const struct fixture *fixture,
                                       const hyperderp_private_key *private_key);
+struct client_socket *fixture_join_with(const struct fixture *fixture,
+                                        const hyperderp_private_key *private_key,
+                                        const struct client_info *info);
 
 /* The same over a connected socket that has said what comes first; it takes that over. */
 struct client_socket *fixture_join_over(const struct fixture *fixture, int fd);
