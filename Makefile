@@ -103,6 +103,8 @@ TESTS := $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRA
 
 # What the library needs, as pkg-config modules; the .pc file names the same ones.
 MODULES := liburing libsodium jansson libssl libcrypto
+# Those without a .pc file are linked by their names.
+PLAIN_LIBS := -lwslay
 # What the daemon needs besides.
 DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson
 MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'libssl >= 3.0' 'yaml-0.1 >= 0.2.5' \
@@ -115,8 +117,12 @@ MODULES_MISSING := $(shell for module in $(MODULE_VERSIONS); do \
 ifneq ($(MODULES_MISSING),)
 $(error pkg-config does not find $(MODULES_MISSING)run ./bootstrap to install what is missing)
 endif
+WSLAY_FOUND := $(shell printf '#include <wslay/wslay.h>' | $(CC) $(CPPFLAGS) -E -x c - >/dev/null 2>&1 && echo yes)
+ifneq ($(WSLAY_FOUND),yes)
+$(error the compiler does not find wslay/wslay.h; run ./bootstrap to install what is missing)
+endif
 MODULE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(MODULES))
-MODULE_LIBS := $(shell $(PKG_CONFIG) --libs $(MODULES))
+MODULE_LIBS := $(shell $(PKG_CONFIG) --libs $(MODULES)) $(PLAIN_LIBS)
 DAEMON_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_MODULES))
 DAEMON_LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_MODULES))
 CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --silence-errors --cflags cmocka)
@@ -175,7 +181,7 @@ all: $(DAEMON) $(BENCH) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build everything,
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
 SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(UNIT_SRCS) $(DAEMON_TEST_SRCS) \
 	$(INTEGRATION_SRCS)
-PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES)
+PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES) $(PLAIN_LIBS)
 
 define stamp
 @mkdir -p $(@D)
@@ -221,7 +227,8 @@ $(PC): pkgconfig/libhyperderp.pc.in $(BUILD)/dirs
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' \
 		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${exec_prefix}/%,$(LIBDIR))|' \
 		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
-		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(MODULES)|' $< >$@
+		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(MODULES)|' \
+		-e 's|@PLAIN_LIBS@|$(PLAIN_LIBS)|' $< >$@
 
 define link
 $(say) LINK $@
@@ -326,6 +333,7 @@ run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
+run_e2e = $(RUNNER) --timeout 900 run e2e 'go_test:tests/check/e2e.sh'
 run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
 	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh' \
 	'nginx:tests/tools/nginx.sh' 'haproxy:tests/tools/haproxy.sh'
@@ -347,9 +355,9 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-tools check-install check-packages check-vm fuzz
+.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm fuzz
 check: all $(INSTALLED) ## build, then run all tests
-	$(call run_suites,style unit integration interop tools install)
+	$(call run_suites,style unit integration interop e2e tools install)
 
 check-style: $(SHARED) $(CONFIG_PAGES) ## formatting, direction of includes, exported symbols
 	$(call run_suites,style)
@@ -362,6 +370,9 @@ check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start t
 
 check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client; they need Go
 	$(call run_suites,interop)
+
+check-e2e: $(DAEMON) ## two real tailscaled that reach each other through the daemon alone; needs Go
+	$(call run_suites,e2e)
 
 check-tools: $(DAEMON) $(BENCH) ## OpenSSL's and GnuTLS's own programs, curl, and behind nginx and HAProxy
 	$(call run_suites,tools)

@@ -177,6 +177,7 @@ static void write_frames(FILE *out, const struct metric *metric, const struct fi
     labelled(out, metric, "frame", "keep_alive", figures->relay.keepalives);
     labelled(out, metric, "frame", "pong", figures->relay.pongs);
     labelled(out, metric, "frame", "peer_gone", figures->relay.peer_gone_frames);
+    labelled(out, metric, "frame", "health", figures->relay.health_frames);
 }
 
 static void write_forwarded(FILE *out, const struct metric *metric, const struct figures *figures)
@@ -298,12 +299,19 @@ static const struct metric metrics[] = {
     {"hyper_derp_packets_delivered_total", "counter", "",
      "Packets that the kernel took whole for their receiver.", RELAY(packets_delivered)},
     {"hyper_derp_drops_total", "counter", "reason, kind",
-     "Packets dropped: no such peer, its queue full, it left, its connection broke, no memory.",
+     "Packets dropped: no such peer, its queue full, it left, its connection broke, no memory, "
+     "several clients that use its key.",
      write_drops, 0},
     {"hyper_derp_connections", "gauge", "state", "Open connections, by how far they are.",
      write_states, 0},
     {"hyper_derp_home_clients", "gauge", "", "Connections that named this relay their home.",
      RELAY(home_clients)},
+    {"hyper_derp_not_ideal_connections", "gauge", "",
+     "Connections of clients that prefer another node of the region.",
+     RELAY(not_ideal_connections)},
+    {"hyper_derp_muted_connections", "gauge", "",
+     "Connections that get no packets, as several clients use their key and send.",
+     RELAY(muted_connections)},
     {"hyper_derp_queued_bytes", "gauge", "", "Bytes of frames that wait or are half received.",
      RELAY(queued_bytes)},
     {"hyper_derp_accepts_total", "counter", "", "Connections accepted.", RELAY(accepts)},
@@ -315,6 +323,10 @@ static const struct metric metrics[] = {
      "Handshakes of clients, by how they ended.", write_handshakes, 0},
     {"hyper_derp_http_requests_total", "counter", "",
      "Requests answered by a page or an error instead of an upgrade.", RELAY(http_requests)},
+    {"hyper_derp_websocket_upgrades_total", "counter", "",
+     "Connections upgraded to DERP in WebSocket messages.", RELAY(websocket_upgrades)},
+    {"hyper_derp_websocket_connections", "gauge", "",
+     "Connections that speak DERP in WebSocket messages.", RELAY(websocket_connections)},
     {"hyper_derp_protocol_errors_total", "counter", "",
      "Joined clients closed for a frame that breaks the rules.", RELAY(protocol_errors)},
     {"hyper_derp_unknown_frames_total", "counter", "", "Frames skipped, as their type is unknown.",

@@ -141,7 +141,7 @@ const struct schema_key schema_keys[] = {
 
     /* ---- HTTP ---- */
     {"http", "home", SCHEMA_STRING, FIELD(http_home), "\"default\"", "\"blank\"", "\"ftp://x\"",
-     .check = check_home, .later = "another page at /",
+     .check = check_home,
      .doc = "The page at `/`: `default`, a short text; `blank`; or a URL to send browsers to."},
 
     /* ---- mesh ---- */

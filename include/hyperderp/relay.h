@@ -184,6 +184,10 @@ typedef struct hyperderp_relay_options {
      * not asked about it. All zero: nobody may.
      */
     uint8_t mesh_key[HYPERDERP_MESH_KEY_SIZE];
+
+    /** The page that a browser gets at /: "default" or NULL, a short text; "blank"; or a URL,
+     * http:// or https://, to send it to. Copied. */
+    const char *home;
 } hyperderp_relay_options;
 
 /** What may be changed while the relay runs: the fields of hyperderp_relay_options with the same

@@ -46,6 +46,7 @@ void admission_ask(struct conn *conn, const struct client_info *info)
     /* For the list of peers; without memory it does without. */
     if (info->app_name[0])
         conn->sink->app_name = strdup(info->app_name);
+    conn->sink->can_ack_pings = info->can_ack_pings;
     /* A mesh partner has shown that it may: it is part of the relay's region, not of a network. */
     if (!relay->admit || conn->sink->can_mesh) {
         handshake_decided(conn, HYPERDERP_ALLOW);

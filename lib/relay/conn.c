@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "relay/addresses.h"
+#include "relay/duplicate.h"
 #include "relay/forward.h"
 #include "relay/forward_mesh.h"
 #include "relay/frames.h"
@@ -16,6 +17,7 @@
 #include "relay/proxied.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
+#include "relay/websocket.h"
 #include "relay/worker.h"
 #include "wire/key.h"
 
@@ -113,25 +115,27 @@ static void free_memory(struct conn *conn)
 {
     sink_unref(conn->sink);
     secure_free(conn);
+    websocket_free(conn);
     free(conn);
 }
 
 /* NULL when memory is out. */
-static struct conn *make(struct worker *worker, int fd, const struct endpoint *from, bool tls)
+static struct conn *make(struct worker *worker, int fd, const struct endpoint *from,
+                         enum conn_state state)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
     if (!conn)
         return NULL;
     conn->worker = worker;
-    conn->state = tls ? CONN_TLS : CONN_HTTP;
+    conn->state = (uint8_t)state;
     conn->sink = sink_new(worker, fd);
-    if (conn->sink) {
-        conn->sink->from = *from;
-        return conn;
+    if (!conn->sink) {
+        free(conn);
+        return NULL;
     }
-    free(conn);
-    return NULL;
+    conn->sink->from = *from;
+    return conn;
 }
 
 /* False when memory is out. */
@@ -155,14 +159,15 @@ bool conn_adopt(struct worker *worker, const struct arrival *arrival)
 {
     struct listener *listener = arrival->listener;
     struct tls_server *server = listener_tls_server(listener);
-    struct conn *conn = make(worker, arrival->fd, &arrival->from, server != NULL);
+    struct conn *conn = make(worker, arrival->fd, &arrival->from,
+                             listener->proxied ? CONN_PROXY
+                             : server          ? CONN_TLS
+                                               : CONN_HTTP);
 
     if (!conn) {
         tls_server_unref(server);
         return false;
     }
-    if (listener->proxied)
-        conn->state = CONN_PROXY;
     conn->address = arrival->address;
     bool secured = !server || secure_begin(conn, server, listener->offload);
     if (secured && begin(conn))
@@ -173,7 +178,7 @@ bool conn_adopt(struct worker *worker, const struct arrival *arrival)
 
 struct conn *conn_call(struct worker *worker, int fd, const struct endpoint *to, struct link *link)
 {
-    struct conn *conn = make(worker, fd, to, link->tls != NULL);
+    struct conn *conn = make(worker, fd, to, link->tls ? CONN_TLS : CONN_HTTP);
 
     if (!conn)
         return NULL;
@@ -335,6 +340,12 @@ static void count_end(const struct conn *conn, enum conn_end end)
     }
 }
 
+/* Counts a client that would rather be at another node of the region. */
+static uint64_t prefers_another(const struct conn *conn)
+{
+    return conn->sink->present_flags & PEER_PRESENT_NOT_IDEAL ? 1 : 0;
+}
+
 /* Takes the connection out of the route table; tells those that it has sent to if its key is
  * gone. */
 static void leave(struct conn *conn)
@@ -349,8 +360,13 @@ static void leave(struct conn *conn)
         return;
     if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
         counters_add(worker->counters, COUNTER_home_clients, (uint64_t)-1);
+    counters_add(worker->counters, COUNTER_not_ideal_connections, -prefers_another(conn));
     if (route_leave(&worker->relay->routes, conn->peer, conn->sink))
         forward_peer_left(worker, conn->peer);
+    else
+        duplicate_tell(worker, conn->peer);
+    /* Nobody can tell it anything any more. */
+    counters_add(worker->counters, COUNTER_muted_connections, -(uint64_t)conn->sink->told_muted);
     peer_unref(conn->peer);
     conn->peer = NULL;
 }
@@ -369,6 +385,7 @@ void conn_close(struct conn *conn, enum conn_end end)
     forward_forget(conn);
     free_input(conn);
     secure_end(conn);
+    websocket_end(conn, end);
     if (conn->receiving)
         conn->receiving = io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) != 0;
     sink_close(worker, conn->sink);
@@ -433,6 +450,7 @@ bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
         return false;
     }
     memcpy(frame->data, bytes, size);
+    frame->bare = conn->websocket == NULL; /* pages that wait when it becomes one, and the 101 */
     return sink_push(worker, conn->sink, frame);
 }
 
@@ -467,7 +485,8 @@ static void look_at_open(struct conn *conn)
     if (conn->pace.resume_at && worker->now >= conn->pace.resume_at)
         resume(conn);
     bool paused = conn->pace.resume_at != 0;
-    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure));
+    bool waits = !paused && (conn->partial || secure_is_waiting(conn->secure) ||
+                             websocket_is_waiting(conn->websocket));
 
     if (waits && worker->now >= conn->rest_due) {
         conn_close(conn, CONN_END_TIMEOUT);
@@ -485,6 +504,12 @@ static void look_at_open(struct conn *conn)
         timer_set(&worker->timers, &conn->deadline, due);
 }
 
+/* Every request of it got its answer, and the next one has not begun. */
+static bool is_between_requests(const struct conn *conn)
+{
+    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
+}
+
 static void deadline_passed(struct timer *timer)
 {
     struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, deadline));
@@ -494,7 +519,7 @@ static void deadline_passed(struct timer *timer)
     else if (conn->state == CONN_DRAINING)
         linger(conn);
     else
-        conn_close(conn, CONN_END_TIMEOUT);
+        conn_close(conn, is_between_requests(conn) ? CONN_END_ANSWERED : CONN_END_TIMEOUT);
 }
 
 void conn_open(struct conn *conn)
@@ -516,6 +541,7 @@ void conn_open(struct conn *conn)
     watch_note(worker, &conn->key);
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
+    counters_add(worker->counters, COUNTER_not_ideal_connections, prefers_another(conn));
     conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");
     counters_add(worker->counters,
                  joined == 0 ? COUNTER_peers_active : COUNTER_duplicate_connections, 1);
@@ -523,15 +549,25 @@ void conn_open(struct conn *conn)
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
 {
-    if (conn->link) {
+    if (conn->link)
         link_input(conn, bytes, len);
-        return;
-    }
+    else if (conn->websocket)
+        websocket_input(conn, chunk, bytes, len);
+    else
+        conn_content(conn, chunk, bytes, len);
+}
+
+void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
+{
     while (len > 0) {
         size_t used;
         switch ((enum conn_state)conn->state) {
         case CONN_HTTP:
             used = handshake_http(conn, bytes, len);
+            if (conn->websocket) {
+                websocket_input(conn, chunk, bytes + used, len - used);
+                return;
+            }
             break;
         case CONN_HELLO:
             used = frames_read(conn, chunk, bytes, len);
@@ -551,6 +587,16 @@ void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_
     }
 }
 
+/* A link tells why it ends: the kernel says so once, to who sends or to who receives. Until it is
+ * open, nobody but this worker sends. */
+static void note_link_fault(struct conn *conn, int result)
+{
+    int error = result < 0 ? -result : conn->state != CONN_OPEN ? conn->sink->error : 0;
+
+    if (conn->link && error)
+        link_note_fault(conn->link, strerror(error));
+}
+
 static void take_input(struct conn *conn, struct io_chunk *chunk, size_t len)
 {
     size_t used = conn->state == CONN_PROXY ? proxied_input(conn, chunk->data, len) : 0;
@@ -561,16 +607,6 @@ static void take_input(struct conn *conn, struct io_chunk *chunk, size_t len)
         secure_input(conn, chunk, chunk->data + used, len - used);
     else
         conn_input(conn, chunk, chunk->data + used, len - used);
-}
-
-/* A link tells why it ends: the kernel says so once, to who sends or to who receives. Until it is
- * open, nobody but this worker sends. */
-static void note_link_fault(struct conn *conn, int result)
-{
-    int error = result < 0 ? -result : conn->state != CONN_OPEN ? conn->sink->error : 0;
-
-    if (conn->link && error)
-        link_note_fault(conn->link, strerror(error));
 }
 
 void conn_received(struct conn *conn, const struct io_event *event)

@@ -23,6 +23,7 @@ struct listener;
 struct peer;
 struct secure;
 struct sink;
+struct websocket;
 struct worker;
 
 enum conn_state {
@@ -48,8 +49,8 @@ enum conn_end {
     CONN_END_GAVE_WAY,     /* too many TLS handshakes at once */
     CONN_END_NEW_KEY,      /* the client has changed its key, and the kernel cannot follow */
     CONN_END_PROXY_HEADER, /* a trusted proxy sent no good header */
-    CONN_END_CROWDED,      /* that tells an address with as many connections as it may have */
     CONN_END_TOO_SLOW,     /* a watcher did not take what it asked for */
+    CONN_END_CROWDED,      /* that tells an address with as many connections as it may have */
 };
 
 /* Destinations that a connection has at hand. */
@@ -63,8 +64,9 @@ struct destination {
 struct conn {
     /* Fixed after creation. */
     struct worker *worker;
-    struct sink *sink;     /* a reference */
-    struct secure *secure; /* NULL: in the clear */
+    struct sink *sink;           /* a reference */
+    struct secure *secure;       /* NULL: in the clear */
+    struct websocket *websocket; /* from the upgrade on; NULL: it speaks DERP itself */
     uint32_t slot, generation;
 
     /* Of one that this relay has made, to another node of the region (link.h), until it ends; NULL:
@@ -85,6 +87,7 @@ struct conn {
     struct conn *next;       /* in the worker's list of starved or of dead ones */
 
     /* Input. */
+    uint8_t requests;   /* HTTP requests that were answered */
     uint8_t header_len; /* bytes in header */
     uint8_t header[FRAME_HEADER_SIZE];
     uint32_t skip;          /* bytes still to be skipped of a frame that is not understood */
@@ -117,9 +120,8 @@ struct arrival {
  * caller's. */
 bool conn_adopt(struct worker *worker, const struct arrival *arrival);
 
-/* Makes a link's connection of a socket that is about to connect there: what is sent waits for
- * that. NULL when memory is out, or for a host that TLS cannot ask for: then the socket is still
- * the caller's.
+/* Makes a link's connection of a socket that is about to connect: what is sent waits for that. NULL
+ * when memory is out, or for a host that TLS cannot ask for: then the socket is still the caller's.
  */
 struct conn *conn_call(struct worker *worker, int fd, const struct endpoint *to, struct link *link);
 
@@ -128,6 +130,9 @@ void conn_received(struct conn *conn, const struct io_event *event);
 
 /* Feeds bytes that lie in a chunk (or, with chunk NULL, elsewhere) to the connection. */
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
+
+/* The same for what was in a client's WebSocket messages, or came without any. */
+void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
 
 /* The one place where a state changes. */
 void conn_set_state(struct conn *conn, enum conn_state state);

@@ -36,6 +36,8 @@ const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason)
         return "write_error";
     case HYPERDERP_DROP_MEMORY:
         return "memory";
+    case HYPERDERP_DROP_DUPLICATE_KEY:
+        return "duplicate_key";
     }
     return "unknown";
 }

@@ -69,7 +69,12 @@
     X(mesh_watchers_lost)                                                                          \
     X(mesh_watchers)                                                                               \
     X(mesh_links)                                                                                  \
-    X(mesh_keys)
+    X(mesh_keys)                                                                                   \
+    X(health_frames)                                                                               \
+    X(muted_connections)                                                                           \
+    X(not_ideal_connections)                                                                       \
+    X(websocket_upgrades)                                                                          \
+    X(websocket_connections)
 
 enum counter {
 #define X(name) COUNTER_##name,

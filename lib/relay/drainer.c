@@ -11,6 +11,7 @@
 #include "relay/offload.h"
 #include "relay/seal_batch.h"
 #include "relay/sink.h"
+#include "relay/websocket_batch.h"
 #include "relay/worker.h"
 #include "wire/frame.h"
 
@@ -285,8 +286,9 @@ static void fail(struct drainer *drainer, struct frame_list *rest)
     struct sink *sink = drainer->sink;
 
     pthread_mutex_lock(&sink->lock);
-    /* A client that has said close_notify need not wait for what else we had to say. */
-    bool closed = sink->closed, counted = sink->broken || (sink->tls && sink->finish);
+    /* A client that has said goodbye need not wait for what else we had to say. */
+    bool goodbye = sink->tls || sink->websocket;
+    bool closed = sink->closed, counted = sink->broken || (goodbye && sink->finish);
     sink->broken = true;
     if (!closed)
         shutdown(sink->fd, SHUT_RDWR); /* the conn sees the end of its stream, and closes */
@@ -382,6 +384,7 @@ enum next_step {
     NEXT_STOP,     /* the sink was closed or is broken */
     NEXT_WAIT,     /* for room */
     NEXT_SEND,     /* the next batch */
+    NEXT_CLOSE,    /* the Close frame that ends a WebSocket stream */
     NEXT_FAREWELL, /* the alert that ends a TLS stream */
     NEXT_IDLE,     /* nothing is left */
 };
@@ -395,6 +398,8 @@ static enum next_step next_step(const struct sink *sink, bool full)
         return NEXT_WAIT;
     if (sink->pending.head || !outq_is_empty(&sink->queue))
         return NEXT_SEND;
+    if (sink->finish && sink->websocket && !sink->close_sent)
+        return NEXT_CLOSE;
     return sink->finish && sink->tls && !sink->tls->ended ? NEXT_FAREWELL : NEXT_IDLE;
 }
 
@@ -424,12 +429,13 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
     enum next_step next = next_step(sink, full);
     bool broken = sink->broken;
     uint8_t alert = sink->tls ? sink->tls->last_alert : 0;
+    uint16_t close_code = sink->close_code;
     if (next == NEXT_STOP)
         let_go(drainer, &left);
     else if (next == NEXT_IDLE)
         become_idle(sink);
-    /* One less than fits: the half-sent frame goes first. Pending records go alone. */
-    else if (next == NEXT_SEND && !(sink_seals(sink) && sink->pending.head))
+    /* One less than fits: the half-sent frame goes first. What is sealed and pending goes alone. */
+    else if (next == NEXT_SEND && !(sink_makes_sealed(sink) && sink->pending.head))
         outq_pop(&sink->queue, DRAINER_PIECES - 1, DRAINER_BYTES, &batch);
     pthread_mutex_unlock(&sink->lock);
     sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
@@ -442,6 +448,14 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
     case NEXT_WAIT:
         await_room(drainer);
         return false;
+    case NEXT_CLOSE: {
+        struct frame *last = websocket_close_frame(worker, close_code);
+        sink->close_sent = true;
+        if (!last)
+            return go_on(drainer, rest, false); /* without it, then */
+        frame_list_push(&batch, last);
+        break;
+    }
     case NEXT_FAREWELL: {
         if (sink_is_offloaded(sink)) {
             if (offload_end(sink, alert))
@@ -494,15 +508,24 @@ static bool settle(struct drainer *drainer, int result)
     return go_on(drainer, &rest, true);
 }
 
-/* What TLS has to do before a batch is sent. 0 or as seal_batch() and offload_renew(). */
+/* What WebSocket and TLS have to do before a batch is sent. 0 or as seal_batch() and
+ * offload_renew(). */
 static int secure_batch(struct drainer *drainer)
 {
-    if (sink_is_offloaded(drainer->sink))
-        return offload_renew(drainer);
-    return drainer->sink->tls && !drainer->sealed ? seal_batch(drainer) : 0;
+    int error = 0;
+
+    if (sink_makes_sealed(drainer->sink) && !drainer->sealed)
+        error = seal_batch(drainer);
+    return error == 0 && sink_is_offloaded(drainer->sink) ? offload_renew(drainer) : error;
 }
 
-/* Makes a batch ready for the socket: with TLS its records. Returns as go_on(). */
+/* A frame of which the kernel has the beginning, which can be but the first, cannot be dropped. */
+static bool is_half_sent(const struct frame_list *rest)
+{
+    return rest->head && rest->head->sent > 0;
+}
+
+/* Makes a batch ready for the socket: its messages, its records. Returns as go_on(). */
 static bool prepare(struct drainer *drainer)
 {
     struct sink *sink = drainer->sink;
@@ -516,7 +539,7 @@ static bool prepare(struct drainer *drainer)
             bool intact = keep_rest(drainer, 0, &rest);
             if (error == -EAGAIN && intact)
                 return go_on(drainer, &rest, true);
-            if (error != -ENOMEM) {
+            if (error != -ENOMEM || is_half_sent(&rest)) {
                 fail(drainer, &rest);
                 return false;
             }

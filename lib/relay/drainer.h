@@ -15,10 +15,12 @@
 #include "io/chunk.h"
 #include "io/timer.h"
 #include "relay/frame_pool.h"
+#include "wire/frame.h"
 
 /* What one send takes: pieces of memory, and bytes after which no further piece is added. */
 #define DRAINER_PIECES 64
 #define DRAINER_BYTES  65536
+#define DRAINER_MAX    (DRAINER_BYTES - 1 + FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET)
 
 struct sink;
 struct worker;
@@ -48,7 +50,7 @@ struct drainer {
     unsigned pieces;
     unsigned packets; /* in all pieces */
     size_t bytes;     /* in all pieces */
-    bool sealed;      /* the pieces are records of TLS */
+    bool sealed;      /* the pieces are records of TLS, or parts of WebSocket messages */
     struct msghdr message;
     struct iovec iov[DRAINER_PIECES];
     struct drainer_piece piece[DRAINER_PIECES];

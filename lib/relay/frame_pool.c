@@ -184,6 +184,7 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
     frame->from_worker = from_worker;
     frame->counted = use != FRAME_USE_PASSING;
     frame->sealed = false;
+    frame->bare = false;
     return frame;
 }
 

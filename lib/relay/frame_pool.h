@@ -43,9 +43,11 @@ struct frame {
     uint8_t kind;         /* enum frame_kind */
     uint16_t from_worker; /* whose client sent it */
     bool counted;         /* against the bound */
-    bool sealed;          /* a TLS record; of the kind control, whatever it holds */
-    /* In a record: the packets that end in it, by kind and whether their sender is another worker's
-     * than the destination. */
+    bool sealed;          /* a TLS record, or a part of WebSocket messages: goes out as it is, in
+                             its order; of the kind control, whatever it holds */
+    bool bare;            /* never a part of a WebSocket message */
+    /* In a sealed one: the packets that end in it, by kind and whether their sender is another
+     * worker's than the destination. */
     uint16_t packets[HYPERDERP_PACKET_KINDS][2];
     uint8_t data[];
 };

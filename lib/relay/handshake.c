@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The handshake of a client over plain TCP. */
+/* From a request to its answer, or to a client that has joined. */
 #include "relay/handshake.h"
 
 #include <errno.h>
@@ -9,9 +9,13 @@
 #include "relay/admission.h"
 #include "relay/http_answer.h"
 #include "relay/sink.h"
+#include "relay/websocket.h"
 #include "relay/worker.h"
 #include "wire/hello.h"
 #include "wire/http.h"
+
+/* Requests that one connection may bring. */
+#define MAX_REQUESTS 32
 
 /* The bytes of a request head that has not come whole are kept here; how far they have been looked
  * at stands in the frame's own sent, which nobody else uses while it is not sent. */
@@ -39,22 +43,53 @@ static void upgrade(struct conn *conn, const struct http_request *request)
     if (!request->fast_start)
         size = http_answer_upgrade(answer, &conn->worker->relay->public_key);
     size += hello_server_key_encode(answer + size, &conn->worker->relay->public_key);
+    /* Clients send it when they could not connect to the node that they name. */
+    conn->sink->present_flags = request->ideal_node.len > 0 ? PEER_PRESENT_NOT_IDEAL : 0;
     if (conn_send_control(conn, answer, size))
         conn_set_state(conn, CONN_HELLO);
     else
         conn_close(conn, CONN_END_RESOURCES);
 }
 
-static void answer(struct conn *conn, const struct http_request *request, int parsed)
+/* The same in WebSocket messages, of which ServerKey is in the first. */
+static void upgrade_websocket(struct conn *conn, const struct http_request *request)
 {
-    uint8_t page[HTTP_ANSWER_PAGE_SIZE];
-    size_t size = http_answer_page(page, request, parsed);
+    uint8_t answer[HTTP_ANSWER_UPGRADE_SIZE], key[HELLO_SERVER_KEY_SIZE];
+    size_t size = http_answer_websocket(answer, request);
+    size_t key_size = hello_server_key_encode(key, &conn->worker->relay->public_key);
 
-    counters_add(conn->worker->counters, COUNTER_http_requests, 1);
-    if (conn_send_control(conn, page, size))
-        conn_finish(conn, CONN_END_ANSWERED);
+    if (size > 0 && conn_send_control(conn, answer, size) && websocket_begin(conn) &&
+        conn_send_control(conn, key, key_size))
+        conn_set_state(conn, CONN_HELLO);
     else
         conn_close(conn, CONN_END_RESOURCES);
+}
+
+/* Waits for another request as long as for the first one. */
+static void await_request(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    timer_set(&worker->timers, &conn->deadline,
+              worker->now + limits_handshake(&worker->relay->limits));
+}
+
+static void answer(struct conn *conn, const struct http_request *request, int parsed)
+{
+    struct worker *worker = conn->worker;
+    uint8_t page[HTTP_ANSWER_PAGE_SIZE];
+    struct http_scene scene = {.home = worker->relay->home, .tls = conn->secure != NULL};
+
+    conn->requests++;
+    scene.last = !http_answer_lets_go_on(request, parsed) || conn->requests == MAX_REQUESTS;
+    size_t size = http_answer_page(page, request, parsed, &scene);
+    counters_add(worker->counters, COUNTER_http_requests, 1);
+    if (!conn_send_control(conn, page, size))
+        conn_close(conn, CONN_END_RESOURCES);
+    else if (scene.last)
+        conn_finish(conn, CONN_END_ANSWERED);
+    else
+        await_request(conn);
 }
 
 static void drop_head(struct conn *conn)
@@ -72,6 +107,8 @@ static void requested(struct conn *conn, const struct http_request *request, int
         counters_add(conn->worker->counters, COUNTER_handshakes_failed, 1);
     if (parsed > 0 && http_answer_is_upgrade(request))
         upgrade(conn, request);
+    else if (parsed > 0 && http_answer_is_websocket(request))
+        upgrade_websocket(conn, request);
     else
         answer(conn, request, parsed);
     /* The request points into the head: only now may it go. */
@@ -112,8 +149,8 @@ static void note_privileges(struct conn *conn, const struct client_info *info)
 
     sink->can_mesh = relay->has_mesh_key && info->has_mesh_key &&
                      sodium_memcmp(relay->mesh_key, info->mesh_key, sizeof(relay->mesh_key)) == 0;
-    sink->present_flags = (uint8_t)((sink->can_mesh ? PEER_PRESENT_MESH : 0) |
-                                    (info->is_prober ? PEER_PRESENT_PROBER : 0));
+    sink->present_flags |= (uint8_t)((sink->can_mesh ? PEER_PRESENT_MESH : 0) |
+                                     (info->is_prober ? PEER_PRESENT_PROBER : 0));
     if (sink->present_flags == 0)
         sink->present_flags = PEER_PRESENT_REGULAR;
 }
@@ -178,6 +215,6 @@ void handshake_decided(struct conn *conn, hyperderp_verdict verdict)
     if (!held)
         return;
     /* Not a receive chunk: what is forwarded from here is copied. */
-    conn_input(conn, NULL, held->data, held->size);
+    conn_content(conn, NULL, held->data, held->size);
     frame_free(&conn->worker->frames, held);
 }

@@ -197,15 +197,15 @@ static void try_next_address(struct link *link)
 {
     set_state(link, HYPERDERP_MESH_CONNECTING);
     while (link->next_address < link->found.count) {
-        const struct sockaddr_storage *to = &link->found.addresses[link->next_address++];
-        const struct endpoint endpoint = endpoint_read((const struct sockaddr *)to);
+        const struct sockaddr_storage *at = &link->found.addresses[link->next_address++];
+        struct endpoint to = endpoint_read((const struct sockaddr *)at);
         forget_fault(link);
-        int fd = dial(to);
+        int fd = dial(at);
         if (fd < 0) {
             link_note_fault(link, strerror(-fd));
-        } else if (call(link, fd, &endpoint)) {
+        } else if (call(link, fd, &to)) {
             pthread_mutex_lock(&mesh_of(link)->lock);
-            endpoint_format(&endpoint, link->remote);
+            endpoint_format(&to, link->remote);
             pthread_mutex_unlock(&mesh_of(link)->lock);
             return;
         }

@@ -16,7 +16,6 @@
 
 #include "client/client.h"
 #include "io/timer.h"
-#include "relay/endpoint.h"
 #include "relay/link_address.h"
 #include "relay/mailbox.h"
 #include "relay/resolve.h"
@@ -64,7 +63,7 @@ struct link {
      * without it. */
     hyperderp_mesh_state state;
     int64_t since; /* ns */
-    char remote[ENDPOINT_TEXT_SIZE];
+    char remote[64];
     char error[sizeof(((hyperderp_mesh_peer_info *)0)->error)];
     hyperderp_key key;
     uint64_t connects, failures;

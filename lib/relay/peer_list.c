@@ -7,6 +7,8 @@
 
 #include "relay/relay.h"
 #include "relay/worker.h"
+#include "wire/frame.h"
+#include "wire/info.h"
 
 struct list {
     char *entries;
@@ -42,9 +44,14 @@ static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
         info->queued_bytes += sink->queue.bytes[kind];
     }
     pthread_mutex_unlock(&sink->lock);
+    _Static_assert(sizeof(info->app_name) > INFO_MAX_APP_NAME, "no name is cut, nor a character");
     if (sink->app_name)
         strncpy(info->app_name, sink->app_name, sizeof(info->app_name) - 1);
     info->worker = sink->worker;
+    info->can_ack_pings = sink->can_ack_pings;
+    info->is_prober = sink->present_flags & PEER_PRESENT_PROBER;
+    info->not_ideal = sink->present_flags & PEER_PRESENT_NOT_IDEAL;
+    info->muted = atomic_load_explicit(&sink->share, memory_order_relaxed) == SINK_SHARE_MUTED;
     info->home = atomic_load_explicit(&sink->home, memory_order_relaxed);
     info->packets_received = read_counter(&sink->packets_received);
     info->bytes_received = read_counter(&sink->bytes_received);
@@ -56,8 +63,10 @@ static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
 /* Needs the stripe's lock. */
 static bool list_peer(struct list *list, const struct peer *peer)
 {
+    const struct sink *active = atomic_load_explicit(&peer->active, memory_order_relaxed);
+
     for (struct sink *sink = peer->sinks; sink; sink = sink->next_of_key) {
-        hyperderp_peer_info info = {.key = peer->key, .active = sink == peer->sinks};
+        hyperderp_peer_info info = {.key = peer->key, .active = sink == active};
         char *entry = next_entry(list);
         if (!entry)
             return false;

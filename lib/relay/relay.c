@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "relay/counters.h"
+#include "relay/http_answer.h"
 #include "relay/listener_tls.h"
 #include "relay/options.h"
 #include "relay/worker.h"
@@ -164,6 +165,8 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     if (error == 0)
         error = set_cores(relay, &options);
     if (error == 0)
+        error = http_answer_home(&relay->home, options.home);
+    if (error == 0)
         error = choose_engine(relay, options.engine);
     if (error) {
         hyperderp_relay_free(relay);
@@ -245,6 +248,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
         stun_destroy(&relay->stuns[i]);
     }
     free(relay->pin_cores);
+    free(relay->home);
     route_destroy(&relay->routes);
     addresses_destroy(&relay->addresses);
     watch_destroy(&relay->watch);

@@ -53,6 +53,7 @@ struct hyperderp_relay {
     unsigned socket_buffer;
     bool has_mesh_key;
     uint8_t mesh_key[INFO_MESH_KEY_SIZE];
+    char *home; /* the page at /, as http_answer.h has it */
 
     /* Fixed after the start. */
     struct listener listeners[RELAY_MAX_LISTENERS];

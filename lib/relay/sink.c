@@ -11,6 +11,7 @@
 
 #include "relay/drainer.h"
 #include "relay/offload.h"
+#include "relay/websocket_batch.h"
 #include "relay/worker.h"
 
 struct sink *sink_new(struct worker *worker, int fd)
@@ -200,6 +201,21 @@ bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *
     return false;
 }
 
+void sink_wrap(struct sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    sink->websocket = true;
+    sink->close_code = WEBSOCKET_GOING_AWAY;
+    pthread_mutex_unlock(&sink->lock);
+}
+
+void sink_set_close(struct sink *sink, uint16_t code)
+{
+    pthread_mutex_lock(&sink->lock);
+    sink->close_code = code;
+    pthread_mutex_unlock(&sink->lock);
+}
+
 void sink_ask_update(struct sink *sink)
 {
     atomic_store_explicit(&sink->tls->update_asked, true, memory_order_relaxed);
@@ -223,8 +239,8 @@ void sink_finish(struct worker *worker, struct sink *sink)
     pthread_mutex_lock(&sink->lock);
     sink->finish = true;
     if (atomic_load_explicit(&sink->draining, memory_order_relaxed) == 0 && !sink->broken) {
-        /* A drainer with nothing to send goes on to the alert at once. */
-        if (!sink->tls || !become_drainer(worker, sink))
+        /* A drainer with nothing to send goes on to the Close frame and the alert at once. */
+        if ((!sink->tls && !sink->websocket) || !become_drainer(worker, sink))
             sink_shut(sink);
     }
     pthread_mutex_unlock(&sink->lock);
@@ -244,25 +260,53 @@ bool sink_is_acknowledged(struct sink *sink)
     return idle && sink_unacknowledged(sink) == 0;
 }
 
-/* Needs the sink's lock. Says close_notify on the way out (RFC 8446 section 6.1), if nobody drains
- * and the socket has room. */
+/* The Close frame of WebSocket, if one is still to be sent: its size, or 0. */
+static size_t last_frame(struct worker *worker, struct sink *sink, uint8_t *out)
+{
+    if (!sink->websocket || sink->close_sent)
+        return 0;
+    sink->close_sent = true;
+    return websocket_close(worker, sink->close_code, out);
+}
+
+/* Writes the last records: of so many bytes, and the alert. Their size. */
+static size_t last_records(struct worker *worker, struct sink_tls *tls, uint8_t *bytes, size_t len,
+                           uint8_t *out)
+{
+    struct tls_ciphers *ciphers = worker_ciphers(worker);
+    struct iovec content = {.iov_base = bytes, .iov_len = len};
+    ssize_t size = 0, alert;
+
+    tls->ended = true;
+    if (len > 0)
+        size = tls_seal(ciphers, &tls->tx, TLS_CONTENT_DATA, &content, 1, out);
+    if (size < 0)
+        return 0;
+    alert = tls_seal_alert(ciphers, &tls->tx, (enum tls_alert)tls->last_alert, out + size);
+    return (size_t)(size + (alert > 0 ? alert : 0));
+}
+
+/* Needs the sink's lock. Says the Close frame of WebSocket and close_notify (RFC 8446 section 6.1)
+ * on the way out, if nobody drains and the socket has room. */
 static void say_goodbye(struct worker *worker, struct sink *sink)
 {
-    uint8_t record[TLS_OVERHEAD + 2];
+    uint8_t frame[WEBSOCKET_CLOSE_SIZE], records[2 * TLS_OVERHEAD + WEBSOCKET_CLOSE_SIZE + 2];
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
 
     /* While somebody drains, the rest is not ours to look at. */
-    if (!sink->tls || sink->broken ||
-        atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0 || sink->tls->ended)
+    if (sink->broken || atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0 ||
+        (sink->tls && sink->tls->ended))
         return;
-    if (sink->tls->by_kernel) {
-        (void)!offload_end(sink, sink->tls->last_alert);
+    size_t len = last_frame(worker, sink, frame);
+    if (sink_seals(sink)) {
+        len = last_records(worker, sink->tls, frame, len, records);
+        (void)send(sink->fd, records, len, flags);
         return;
     }
-    sink->tls->ended = true;
-    ssize_t size = tls_seal_alert(worker_ciphers(worker), &sink->tls->tx,
-                                  (enum tls_alert)sink->tls->last_alert, record);
-    if (size > 0)
-        (void)send(sink->fd, record, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (len > 0)
+        (void)send(sink->fd, frame, len, flags);
+    if (sink->tls)
+        (void)!offload_end(sink, sink->tls->last_alert);
 }
 
 void sink_close(struct worker *worker, struct sink *sink)

@@ -41,6 +41,14 @@ struct sink_tls {
     struct vault *vault; /* that it is from */
 };
 
+/* How a connection shares its key with others (duplicate.h). */
+enum sink_share {
+    SINK_SHARE_NONE,  /* it is the only one, or all others are muted */
+    SINK_SHARE_NEW,   /* it joined as the second, and has sent nothing since */
+    SINK_SHARE_SPOKE, /* it has sent something, or counts as if it had */
+    SINK_SHARE_MUTED, /* it gets no packets: connections of its key take turns in sending */
+};
+
 struct sink {
     /* Fixed after creation. */
     int fd;          /* open until the conn has released it and nobody drains the sink */
@@ -48,13 +56,15 @@ struct sink {
     uint64_t serial; /* unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
-    struct endpoint from; /* the client, behind a proxy as that tells */
+    struct endpoint from; /* the client, behind a proxy as that tells; of a link, the other node */
     int64_t joined;       /* CLOCK_MONOTONIC in ns */
     char *app_name;       /* or NULL */
     bool can_mesh;        /* the client has the region's mesh key */
     bool is_link;         /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
+    bool can_ack_pings;   /* the client answers Ping frames of the relay */
     uint8_t present_flags; /* enum peer_present_flags */
     struct sink_tls *tls;  /* NULL: in the clear, or not yet */
+    bool websocket;        /* what it sends goes in WebSocket messages */
 
     /* Figures for the list of peers: relaxed, they order nothing. The first three are written by
      * the conn's worker, delivered by the draining one, drops by any. */
@@ -62,6 +72,10 @@ struct sink {
     _Atomic uint64_t packets_received, bytes_received;
     _Atomic uint64_t packets_delivered, bytes_delivered;
     _Atomic uint64_t drops;
+
+    /* enum sink_share. Changed under the lock of the key's stripe; read without, relaxed: it orders
+     * nothing. */
+    _Atomic uint8_t share;
 
     /* One each for the conn, the route table, the drainer, and senders that have it at hand. */
     atomic_uint refs;
@@ -77,6 +91,7 @@ struct sink {
     /* What must go out before all else: the frame of which the kernel has taken the beginning, and
      * records that are sealed. */
     struct frame_list pending;
+    bool close_sent; /* with websocket: the Close frame is made */
 
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;
@@ -85,9 +100,11 @@ struct sink {
     bool released; /* by the conn: whoever drains it closes fd when it is done */
     bool broken;   /* by a drainer: the socket has failed and is shut down; the conn will notice */
     bool finish;   /* shut down the sending side once all is sent */
+    uint16_t close_code; /* with websocket: what its Close frame says */
 
     /* Guarded by the lock of the key's stripe of the route table. */
     struct sink *next_of_key, *prev_of_key;
+    bool told_muted; /* what its Health frames have said */
 };
 
 /* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when
@@ -116,10 +133,24 @@ void sink_push_chunk(struct worker *worker, struct sink *sink, struct io_chunk *
  * client knows what it has not been sent. The conn's worker only, once, before the client joins. */
 bool sink_secure(struct worker *worker, struct sink *sink, const struct tls_tx *tx, bool offload);
 
+/* From now on what is sent goes in WebSocket messages, but for frames that are bare. The conn's
+ * worker only, once, before the client joins. */
+void sink_wrap(struct sink *sink);
+
+/* What the Close frame of WebSocket says instead of "going away". The conn's worker only, before
+ * sink_finish() or sink_close(). */
+void sink_set_close(struct sink *sink, uint16_t code);
+
 /* Tells whether its drainer makes records. */
 static inline bool sink_seals(const struct sink *sink)
 {
     return sink->tls && !sink->tls->by_kernel;
+}
+
+/* Tells whether what is sent is made of the queue's frames, and cannot go back there. */
+static inline bool sink_makes_sealed(const struct sink *sink)
+{
+    return sink->websocket || sink_seals(sink);
 }
 
 /* Tells whether the kernel makes them. */

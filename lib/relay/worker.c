@@ -13,6 +13,7 @@
 #include "relay/drainer.h"
 #include "relay/mesh.h"
 #include "relay/stun.h"
+#include "relay/websocket_batch.h"
 
 /* Receive chunks of a worker: 2 MiB, touched only as far as traffic needs it. */
 #define CHUNKS 128
@@ -100,6 +101,8 @@ void worker_free(struct worker *worker)
         return;
     tls_ciphers_wipe(&worker->ciphers);
     drainers_destroy(worker);
+    websocket_reader_free(worker->spare_reader);
+    websocket_writer_free(worker->writer);
     slab_destroy(&worker->conns);
     slab_destroy(&worker->drainers);
     frame_pool_destroy(&worker->frames);

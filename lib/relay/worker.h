@@ -23,6 +23,8 @@
 struct conn;
 struct drainer;
 struct link;
+struct websocket_reader;
+struct websocket_writer;
 
 struct worker {
     /* Fixed after creation. */
@@ -69,6 +71,9 @@ struct worker {
     struct drainer *flush_head, *flush_tail; /* to be sent at the end of the turn */
     struct drainer *spare_drainers;
     unsigned spare_drainer_count;
+
+    struct websocket_reader *spare_reader; /* an empty one, or NULL */
+    struct websocket_writer *writer;       /* from the first WebSocket connection on, or NULL */
 
     unsigned place;            /* where the search for the least loaded worker begins */
     struct timer accept_retry; /* after accepting failed */

@@ -89,6 +89,27 @@ static size_t text_find(struct http_text text, char c)
     return found ? (size_t)(found - text.at) : text.len;
 }
 
+static struct http_text text_trim(struct http_text text)
+{
+    while (text.len > 0 && (text.at[0] == ' ' || text.at[0] == '\t'))
+        text = text_from(text, 1);
+    while (text.len > 0 && (text.at[text.len - 1] == ' ' || text.at[text.len - 1] == '\t'))
+        text.len--;
+    return text;
+}
+
+/* Tells whether a list with commas, RFC 9110, section 5.6.1, has a token, compared without case. */
+static bool list_has(struct http_text list, const char *token)
+{
+    while (list.len > 0) {
+        size_t comma = text_find(list, ',');
+        if (text_is_nocase(text_trim((struct http_text){list.at, comma}), token))
+            return true;
+        list = text_from(list, comma < list.len ? comma + 1 : comma);
+    }
+    return false;
+}
+
 /* "name: value" without its CRLF. RFC 9112, section 5: no white space around the name. */
 static int header_split(struct http_text line, struct http_text *name, struct http_text *value)
 {
@@ -101,12 +122,7 @@ static int header_split(struct http_text line, struct http_text *name, struct ht
             return -EBADMSG;
     }
     *name = (struct http_text){line.at, colon};
-    *value = text_from(line, colon + 1);
-    while (value->len > 0 && (value->at[0] == ' ' || value->at[0] == '\t'))
-        *value = text_from(*value, 1);
-    while (value->len > 0 &&
-           (value->at[value->len - 1] == ' ' || value->at[value->len - 1] == '\t'))
-        value->len--;
+    *value = text_trim(text_from(line, colon + 1));
     return 0;
 }
 
@@ -269,6 +285,8 @@ struct request_reader {
     bool has_upgrade;
     bool has_fast_start;
     bool has_ideal_node;
+    bool has_websocket_key;
+    bool has_websocket_version;
 };
 
 static bool request_start_byte(const char *buf, size_t at)
@@ -336,6 +354,27 @@ static enum http_upgrade upgrade_of(struct http_text value)
     return value.len == 0 ? HTTP_UPGRADE_NONE : HTTP_UPGRADE_OTHER;
 }
 
+/* The headers that only a WebSocket handshake has. Returns 1 for any other. */
+static int websocket_header(struct request_reader *reader, struct http_text name,
+                            struct http_text value)
+{
+    struct http_request *out = reader->out;
+
+    if (text_is_nocase(name, "Sec-WebSocket-Key")) {
+        out->websocket_key = value;
+        return only_once(&reader->has_websocket_key);
+    }
+    if (text_is_nocase(name, "Sec-WebSocket-Version")) {
+        out->websocket_13 = http_text_is(value, "13");
+        return only_once(&reader->has_websocket_version);
+    }
+    if (text_is_nocase(name, "Sec-WebSocket-Protocol")) { /* several are one list */
+        out->websocket_derp = out->websocket_derp || list_has(value, "derp");
+        return 0;
+    }
+    return 1;
+}
+
 static int request_header(void *data, struct http_text name, struct http_text value)
 {
     struct request_reader *reader = data;
@@ -362,7 +401,18 @@ static int request_header(void *data, struct http_text name, struct http_text va
         out->ideal_node = value;
         return only_once(&reader->has_ideal_node);
     }
-    return 0;
+    if (text_is_nocase(name, "Connection")) {
+        out->closes = out->closes || list_has(value, "close");
+        out->connection_upgrade = out->connection_upgrade || list_has(value, "Upgrade");
+        return 0;
+    }
+    if (text_is_nocase(name, "X-Tailscale-Challenge")) {
+        if (out->challenge.len == 0)
+            out->challenge = value;
+        return 0;
+    }
+    int known = websocket_header(reader, name, value);
+    return known < 0 ? known : 0;
 }
 
 int http_request_parse(struct http_request *out, const char *buf, size_t len, size_t *scanned)
@@ -380,6 +430,7 @@ int http_request_parse(struct http_request *out, const char *buf, size_t len, si
         return err;
     if (out->minor_version == 1 && !reader.has_host)
         return -EBADMSG;
+    out->closes = out->closes || out->minor_version == 0;
     /* RFC 9112, section 6.1: both at once, or an encoding in HTTP/1.0, smuggle a request. */
     if (reader.has_transfer_encoding && (reader.has_length || out->minor_version == 0))
         return -EBADMSG;

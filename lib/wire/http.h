@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The head of the HTTP/1.1 message that opens a DERP connection (RFC 9112), and nothing more of
- * HTTP: no bodies, no pipelining. Pure; strict: what two parsers could read differently (bare CR or
+ * HTTP: no bodies. Pure; strict: what two parsers could read differently (bare CR or
  * LF, white space before a colon, folded lines, NUL, a repeated Host) is refused.
  */
 #ifndef WIRE_HTTP_H
@@ -38,7 +38,15 @@ struct http_request {
     enum http_upgrade upgrade;   /* what the Upgrade header asks for (compared without case) */
     bool fast_start;             /* Derp-Fast-Start: 1 */
     bool has_body;               /* Content-Length above 0, or any Transfer-Encoding */
+    bool closes;                 /* the client wants no other answer on this connection */
     struct http_text ideal_node; /* Ideal-Node, empty when absent */
+    struct http_text challenge;  /* X-Tailscale-Challenge, empty when absent */
+
+    /* Of a WebSocket handshake (RFC 6455, section 4.2.1). */
+    bool connection_upgrade;        /* Connection names Upgrade */
+    bool websocket_derp;            /* Sec-WebSocket-Protocol offers derp */
+    bool websocket_13;              /* Sec-WebSocket-Version: 13 */
+    struct http_text websocket_key; /* Sec-WebSocket-Key, empty when absent */
 };
 
 struct http_response {

@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "wire/frame.h"
+#include "wire/utf8.h"
 
 /* Reads an object. jansson itself bounds the depth, and refuses what follows the object. */
 static int load_object(json_t **out, const uint8_t *json, size_t len)
@@ -101,25 +102,6 @@ static int read_mesh_key(const json_t *object, struct client_info *out)
         return -EBADMSG;
     out->has_mesh_key = !sodium_is_zero(out->mesh_key, sizeof(out->mesh_key));
     return 0;
-}
-
-/* Bytes of the UTF-8 character that text begins with; 0 when it does not begin with one. */
-static size_t utf8_size(const uint8_t *text, size_t len)
-{
-    uint8_t first = text[0];
-    size_t size = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-
-    if (size == 0 || size > len || first > 0xf4)
-        return 0;
-    for (size_t i = 1; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    /* Overlong forms, surrogates and what lies above U+10FFFF show in the second byte. */
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return size;
 }
 
 /* Copies a name that may stand in a log line: control characters and what is not UTF-8 become '?',

@@ -53,6 +53,12 @@ static void require_same(const struct outcome *a, const struct outcome *b)
     REQUIRE(a->request.fast_start == b->request.fast_start);
     REQUIRE(a->request.has_body == b->request.has_body);
     REQUIRE(same_text(a->request.ideal_node, b->request.ideal_node));
+    REQUIRE(same_text(a->request.challenge, b->request.challenge));
+    REQUIRE(same_text(a->request.websocket_key, b->request.websocket_key));
+    REQUIRE(a->request.closes == b->request.closes);
+    REQUIRE(a->request.connection_upgrade == b->request.connection_upgrade);
+    REQUIRE(a->request.websocket_derp == b->request.websocket_derp);
+    REQUIRE(a->request.websocket_13 == b->request.websocket_13);
     REQUIRE(a->response.status == b->response.status);
     REQUIRE(a->response.upgrade_derp == b->response.upgrade_derp);
     REQUIRE(a->response.derp_version == b->response.derp_version);

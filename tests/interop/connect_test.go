@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // The ways to connect: Tailscale's whole HTTP client, or its DERP client on a connection that was
-// upgraded by hand, with or without waiting for the relay's answer. With TLS, connections made here
+// upgraded by hand, with or without waiting for the relay's answer, or on a WebSocket. With TLS, connections made here
 // go through crypto/tls, and every certificate is verified.
 
 package interop
@@ -18,9 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"tailscale.com/derp"
 	"tailscale.com/derp/derphttp"
 	"tailscale.com/net/netmon"
+	"tailscale.com/net/wsconn"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
@@ -32,6 +34,7 @@ const (
 	byUpgrade               // derp.Client behind a 101
 	byFastStart             // derp.Client that sends ClientInfo along with the request, without a 101
 	byRegion                // derphttp.Client with a DERPMap's region; without TLS as byHTTPClient
+	byWebSocket             // derp.Client as in a browser, whose WebSocket is not Tailscale's
 	ways
 )
 
@@ -47,9 +50,18 @@ func (r *relay) connectSeveral(ctx context.Context, t *testing.T, count int) []*
 	t.Helper()
 	peers := make([]*peer, count)
 	for i := range peers {
-		peers[i] = r.connectAs(ctx, t, fmt.Sprintf("peer %d", i), key.NewNode(), way(i)%ways)
+		peers[i] = r.connectAs(ctx, t, fmt.Sprintf("peer %d", i), key.NewNode(), way(i)%r.ways())
 	}
 	return peers
+}
+
+// ways counts the ways of connecting that take packets of all sizes: Tailscale's own server has a
+// limit for WebSocket.
+func (r *relay) ways() way {
+	if r.engine == referenceName {
+		return byWebSocket
+	}
+	return ways
 }
 
 func (r *relay) connectAs(ctx context.Context, t *testing.T, name string, private key.NodePrivate,
@@ -76,6 +88,11 @@ func (r *relay) connectAs(ctx context.Context, t *testing.T, name string, privat
 		// Not flushed: the client's first frame takes the request along.
 		brw.WriteString(upgradeRequest(r.address(), derp.FastStartHeader+": 1"))
 		p.useConn(t, brw, derp.ServerPublicKey(r.publicKey()))
+	case byWebSocket:
+		var ws *websocket.Conn
+		ws, p.tcp = r.dialWebSocket(ctx, t)
+		p.conn = wsconn.NetConn(context.Background(), ws, websocket.MessageBinary, r.address())
+		p.useConn(t, buffered(p.conn))
 	}
 	return r.joined(ctx, t, p)
 }

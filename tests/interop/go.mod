@@ -3,6 +3,7 @@ module hyperderp/tests/interop
 go 1.26.6
 
 require (
+	github.com/coder/websocket v1.8.14
 	golang.org/x/crypto v0.54.0
 	tailscale.com v1.102.5
 )
@@ -11,7 +12,6 @@ require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/akutz/memconn v0.1.0 // indirect
 	github.com/axiomhq/hyperloglog v0.0.0-20240319100328-84253e514e02 // indirect
-	github.com/coder/websocket v1.8.14 // indirect
 	github.com/dblohm7/wingoes v0.0.0-20240119213807-a09d6be7affa // indirect
 	github.com/dgryski/go-metro v0.0.0-20180109044635-280f6062b5bc // indirect
 	github.com/fxamacker/cbor/v2 v2.9.0 // indirect

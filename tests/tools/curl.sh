@@ -60,7 +60,7 @@ many() {
         urls+=("https://$host:$port/derp/probe")
     done
     timeout $patience curl -q --silent --show-error --noproxy '*' --cacert "$scratch/root.pem" \
-        --resolve "$host:$port:127.0.0.1" --parallel --parallel-immediate --parallel-max 50 \
+        --header 'Connection: close' --resolve "$host:$port:127.0.0.1" --parallel --parallel-immediate --parallel-max 50 \
         --write-out '%{http_code}\n' "${urls[@]}" >"$report" 2>"$scratch/errors" || return
     [ "$(grep -c '^200$' "$report")" = 50 ] && return
     cat "$report"
@@ -78,7 +78,7 @@ for kind in p256 rsa; do
     passes "curl: $kind, POST /derp/probe" answers 405 --data x /derp/probe
     passes "curl: $kind, GET /derp without an upgrade" answers 426 /derp
     passes "curl: $kind, an upgrade to something else" \
-        answers 426 --header "Upgrade: websocket" --header "Connection: Upgrade" /derp
+        answers 426 --header "Upgrade: h2c" --header "Connection: Upgrade" /derp
     passes "curl: $kind, GET /nope" answers 404 /nope
     for suite in TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256; do
         passes "curl: $kind, $suite" answers 200 --tls13-ciphers $suite /

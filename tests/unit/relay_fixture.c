@@ -198,6 +198,7 @@ void fixture_stop(struct fixture *fixture)
     assert_int_equal(counters.tls_connections, 0);
     assert_int_equal(counters.tls_kernel_connections, 0);
     assert_int_equal(counters.tls_handshakes_active, 0);
+    assert_int_equal(counters.websocket_connections, 0);
     hyperderp_relay_free(fixture->relay);
     fixture->relay = NULL;
     /* The kernel tears a ring down behind the program's back, but its file is gone at once. */
@@ -251,6 +252,8 @@ static bool handshakes_are(const hyperderp_counters *counters, uint64_t value)
     return counters->handshakes_ok >= value;
 }
 
+static const struct client_info plain_info = {.version = DERP_PROTOCOL_VERSION};
+
 /* fd -1: dials. */
 static struct client_socket *join(const struct fixture *fixture, int fd,
                                   const hyperderp_private_key *private_key,
@@ -269,8 +272,6 @@ static struct client_socket *join(const struct fixture *fixture, int fd,
     fixture_wait(fixture, handshakes_are, joined + 1);
     return client;
 }
-
-static const struct client_info plain_info = {.version = DERP_PROTOCOL_VERSION};
 
 struct client_socket *fixture_join_as(const struct fixture *fixture,
                                       const hyperderp_private_key *private_key)
@@ -461,8 +462,13 @@ void fixture_send(int fd, const void *bytes, size_t len)
     if (stream)
         assert_int_equal(
             client_stream_send(stream, &piece, 1, fixture_now_ms() + FIXTURE_PATIENCE_MS), 0);
-    else
-        assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    /* A ring that the kernel still tears down interrupts a thread that waits in send(). */
+    for (ssize_t sent; !stream && len > 0; len -= (size_t)sent) {
+        while ((sent = send(fd, bytes, len, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+            ;
+        assert_true(sent > 0);
+        bytes = (const uint8_t *)bytes + sent;
+    }
 }
 
 void fixture_send_text(int fd, const char *text)

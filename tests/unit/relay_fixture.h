@@ -17,7 +17,7 @@
 struct fixture {
     hyperderp_relay *relay;
     hyperderp_key key;
-    char address[64];
+    char address[128];
     unsigned files; /* open in this process before the relay was made */
 };
 

@@ -218,6 +218,11 @@ static void test_options_out_of_range(void **state)
     assert_int_equal(NEW_WITH(write_timeout_ms, 86400001), -EINVAL);
     assert_int_equal(NEW_WITH(write_timeout_ms, 86400000), 0);
     assert_int_equal(NEW_WITH(max_connections, 1), 0);
+    assert_int_equal(NEW_WITH(home, "default"), 0);
+    assert_int_equal(NEW_WITH(home, "blank"), 0);
+    assert_int_equal(NEW_WITH(home, "https://derp.example/"), 0);
+    assert_int_equal(NEW_WITH(home, "derp.example"), -EINVAL);
+    assert_int_equal(NEW_WITH(home, "https://derp.example/\r\nX: y"), -EINVAL);
 }
 
 /* ---- Identity, names --------------------------------------------------------------------------
@@ -253,8 +258,8 @@ static void test_identity(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const reasons[HYPERDERP_DROP_REASONS] = {"unknown_peer", "queue_full",
-                                                                "gone", "write_error", "memory"};
+    static const char *const reasons[HYPERDERP_DROP_REASONS] = {
+        "unknown_peer", "queue_full", "gone", "write_error", "memory", "duplicate_key"};
     (void)state;
 
     for (int i = 0; i < HYPERDERP_DROP_REASONS; i++)

@@ -153,7 +153,7 @@ static void lingering_ends(void **state)
     }
     for (unsigned i = 0; i < count; i++) {
         fd[i] = fixture_connect(&fixture[i]);
-        fixture_send_text(fd[i], "GET / HTTP/1.1\r\nHost: relay\r\n\r\n");
+        fixture_send_text(fd[i], "GET / HTTP/1.0\r\n\r\n");
         assert_int_equal(fixture_read_end(fd[i]), 0);
     }
     int64_t began = fixture_now_ms();
@@ -168,15 +168,17 @@ static void lingering_ends(void **state)
 
 /* ---- Open ------------------------------------------------------------------------------------ */
 
+#define CLOSE "Connection: close\r\n"
+
 static void pages(void **state)
 {
     static const struct {
         const char *request, *answer;
     } cases[] = {
-        {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 "},
-        {"GET /derp/probe HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 "},
-        {"GET /derp HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 426 "},
-        {"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 "},
+        {"GET / HTTP/1.1\r\nHost: x\r\n" CLOSE "\r\n", "HTTP/1.1 200 "},
+        {"GET /derp/probe HTTP/1.1\r\nHost: x\r\n" CLOSE "\r\n", "HTTP/1.1 200 "},
+        {"GET /derp HTTP/1.1\r\nHost: x\r\n" CLOSE "\r\n", "HTTP/1.1 426 "},
+        {"GET /nowhere HTTP/1.1\r\nHost: x\r\n" CLOSE "\r\n", "HTTP/1.1 404 "},
         {"\x16\x03\x01 hello", "HTTP/1.1 400 "},
     };
     hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);

@@ -350,6 +350,57 @@ static void test_fast_start(void **state)
     refuse(with("Derp-Fast-Start: 1\r\nDerp-Fast-Start: 0\r\n"), -EBADMSG);
 }
 
+/* Whether the client wants another answer on the connection. */
+static void test_closes(void **state)
+{
+    (void)state;
+    assert_false(accept_text(with("")).fields.closes);
+    assert_false(accept_text(with("Connection: keep-alive\r\n")).fields.closes);
+    assert_false(accept_text(with("Connection: closed, xclose\r\n")).fields.closes);
+    assert_true(accept_text(with("Connection: close\r\n")).fields.closes);
+    assert_true(accept_text(with("connection: a,\t CLOSE ,\r\n")).fields.closes);
+    assert_true(accept_text(with("Connection: Upgrade\r\nConnection: close\r\n")).fields.closes);
+    assert_true(accept_text("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").fields.closes);
+}
+
+/* What a WebSocket handshake says (RFC 6455, section 4.2.1). */
+static void test_websocket(void **state)
+{
+    static const struct {
+        const char *headers;
+        bool upgrade, derp, version_13;
+    } cases[] = {
+        {"", false, false, false},
+        {"Connection: keep-alive, Upgrade\r\n", true, false, false},
+        {"Connection: a\r\nConnection: upgrade\r\n", true, false, false},
+        {"Connection: Upgrades\r\n", false, false, false},
+        {"Sec-WebSocket-Protocol: derp\r\n", false, true, false},
+        {"Sec-WebSocket-Protocol: chat , derp\r\n", false, true, false},
+        {"Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: derp\r\n", false, true, false},
+        {"Sec-WebSocket-Protocol: derp\r\nSec-WebSocket-Protocol: a\r\n", false, true, false},
+        {"Sec-WebSocket-Protocol: derper, xderp, \r\n", false, false, false},
+        {"sec-websocket-version: 13\r\n", false, false, true},
+        {"Sec-WebSocket-Version: 8\r\n", false, false, false},
+        {"Sec-WebSocket-Version: 13, 8\r\n", false, false, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct http_request request = accept_text(with(cases[i].headers)).fields;
+        assert_int_equal(request.connection_upgrade, cases[i].upgrade);
+        assert_int_equal(request.websocket_derp, cases[i].derp);
+        assert_int_equal(request.websocket_13, cases[i].version_13);
+        assert_int_equal(request.websocket_key.len, 0);
+    }
+    const char *text = with("Sec-WebSocket-Key:  dGhlIHNhbXBsZSBub25jZQ== \r\n");
+    struct http_request request;
+    size_t scanned = 0;
+    assert_true(http_request_parse(&request, text, strlen(text), &scanned) > 0);
+    assert_true(http_text_is(request.websocket_key, "dGhlIHNhbXBsZSBub25jZQ=="));
+    refuse(with("Sec-WebSocket-Key: a\r\nSec-WebSocket-Key: a\r\n"), -EBADMSG);
+    refuse(with("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13\r\n"), -EBADMSG);
+}
+
 static void test_bodies(void **state)
 {
     (void)state;
@@ -535,6 +586,8 @@ int main(void)
         cmocka_unit_test(test_host),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_fast_start),
+        cmocka_unit_test(test_closes),
+        cmocka_unit_test(test_websocket),
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_longest_head),
         cmocka_unit_test(test_most_headers),
