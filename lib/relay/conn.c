@@ -591,9 +591,10 @@ void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, siz
  * open, nobody but this worker sends. */
 static void note_link_fault(struct conn *conn, int result)
 {
-    int error = result < 0 ? -result : conn->state != CONN_OPEN ? conn->sink->error : 0;
-
-    if (conn->link && error)
+    if (!conn->link)
+        return; /* others may be sending to it */
+    int error = result < 0 ? -result : conn->state < CONN_OPEN ? conn->sink->error : 0;
+    if (error)
         link_note_fault(conn->link, strerror(error));
 }
 
