@@ -101,7 +101,7 @@ addresses() {
 flows() {
     local until=$((SECONDS + patience)) bench status
     timeout $patience "$HYPER_DERP_BENCH" --relay "$1:$proxy_port" --tls --insecure --pairs 2 \
-        --both-ways --rate 400 --warmup 0 --duration 3 --json >"$scratch/bench.json" \
+        --both-ways --rate 400 --warmup 0 --duration 2 --json >"$scratch/bench.json" \
         2>"$scratch/bench.log" &
     bench=$!
     : >"$scratch/addresses"

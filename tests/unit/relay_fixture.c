@@ -286,12 +286,13 @@ struct client_socket *fixture_join_with(const struct fixture *fixture,
     return join(fixture, -1, private_key, info);
 }
 
-struct client_socket *fixture_join_over(const struct fixture *fixture, int fd)
+struct client_socket *fixture_join_over(const struct fixture *fixture, int fd,
+                                        const struct client_info *info)
 {
     hyperderp_private_key private_key;
 
     assert_int_equal(hyperderp_private_key_generate(&private_key), 0);
-    return join(fixture, fd, &private_key, &plain_info);
+    return join(fixture, fd, &private_key, info ? info : &plain_info);
 }
 
 struct client_socket *fixture_join(const struct fixture *fixture, int receive_buffer)

@@ -63,8 +63,10 @@ struct client_socket *fixture_join_with(const struct fixture *fixture,
                                         const hyperderp_private_key *private_key,
                                         const struct client_info *info);
 
-/* The same over a connected socket that has said what comes first; it takes that over. */
-struct client_socket *fixture_join_over(const struct fixture *fixture, int fd);
+/* The same over a connected socket that has said what comes first; it takes that over. info may be
+ * NULL. */
+struct client_socket *fixture_join_over(const struct fixture *fixture, int fd,
+                                        const struct client_info *info);
 
 /* A connected blocking socket that has sent nothing, but what TLS needs. Closed by
  * fixture_hang_up(). */

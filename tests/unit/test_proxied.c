@@ -122,7 +122,7 @@ static int connect_with(const struct fixture *fixture, const struct header *head
 
 static struct client_socket *join_with(const struct fixture *fixture, const struct header *header)
 {
-    return fixture_join_over(fixture, connect_with(fixture, header));
+    return fixture_join_over(fixture, connect_with(fixture, header), NULL);
 }
 
 static bool received_is(const hyperderp_counters *counters, uint64_t value)
@@ -185,6 +185,34 @@ static void the_address_is_the_clients(void **state)
     stop(&fixture);
 }
 
+/* The region's other nodes are told it, too: here one that comes through the same proxy. */
+static void mesh_partners_are_told(void **state)
+{
+    struct client_info info = {.version = DERP_PROTOCOL_VERSION, .has_mesh_key = true};
+    hyperderp_relay_options options = options_for(state, 1);
+    uint8_t watch[FRAME_HEADER_SIZE];
+    struct fixture fixture;
+
+    memset(options.mesh_key, 7, sizeof(options.mesh_key));
+    memset(info.mesh_key, 7, sizeof(info.mesh_key));
+    start(&fixture, &options);
+    struct client_socket *watcher =
+        fixture_join_over(&fixture, connect_with(&fixture, &v2_ipv6), &info);
+    frame_header_encode(watch, FRAME_WATCH_CONNS, 0);
+    assert_int_equal(client_socket_send_raw(watcher, watch, sizeof(watch), FIXTURE_PATIENCE_MS), 0);
+    /* First of itself. */
+    struct client_message message = fixture_expect(watcher, CLIENT_MESSAGE_PEER_PRESENT);
+    assert_memory_equal(message.payload + HYPERDERP_KEY_SIZE, v2_ipv6.bytes + 16, 16);
+    struct client_socket *client = join_with(&fixture, &v2);
+    message = fixture_expect(watcher, CLIENT_MESSAGE_PEER_PRESENT);
+    assert_true(hyperderp_key_equal(&message.peer, client_socket_key(client)));
+    const uint8_t *ip = message.payload + HYPERDERP_KEY_SIZE;
+    assert_memory_equal(ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x02\x10\x92", 18);
+    client_socket_close(client);
+    client_socket_close(watcher);
+    stop(&fixture);
+}
+
 static bool local_are(const hyperderp_counters *counters, uint64_t value)
 {
     return counters->proxy_headers_local == value;
@@ -227,7 +255,7 @@ static void split_anywhere(void **state)
             fixture_send(fd, headers[i]->bytes, at);
             fixture_wait(&fixture, received_is, before + at);
             fixture_send(fd, headers[i]->bytes + at, headers[i]->len - at);
-            struct client_socket *client = fixture_join_over(&fixture, fd);
+            struct client_socket *client = fixture_join_over(&fixture, fd, NULL);
             expect_address(&fixture, client, headers[i]->address);
             client_socket_close(client);
             fixture_wait(&fixture, counters_connections_are, 0);
@@ -247,7 +275,7 @@ static void byte_by_byte(void **state)
         fixture_send(fd, v2_ipv6.bytes + at, 1);
         fixture_wait(&fixture, received_is, at + 1);
     }
-    struct client_socket *client = fixture_join_over(&fixture, fd);
+    struct client_socket *client = fixture_join_over(&fixture, fd, NULL);
     expect_address(&fixture, client, v2_ipv6.address);
     client_socket_close(client);
     stop(&fixture);
@@ -264,7 +292,7 @@ static void with_what_follows_it(void **state)
     for (unsigned i = 0; i < 3; i++) {
         int fd = connect_proxy(&fixture);
         assert_int_equal(send(fd, headers[i]->bytes, headers[i]->len, MSG_MORE), headers[i]->len);
-        struct client_socket *client = fixture_join_over(&fixture, fd);
+        struct client_socket *client = fixture_join_over(&fixture, fd, NULL);
         expect_address(&fixture, client, headers[i]->address);
         client_socket_close(client);
     }
@@ -282,7 +310,7 @@ static void split_and_with_what_follows_it(void **state)
     fixture_send(fd, v2.bytes, 5);
     fixture_wait(&fixture, received_is, 5);
     assert_int_equal(send(fd, v2.bytes + 5, v2.len - 5, MSG_MORE), v2.len - 5);
-    struct client_socket *client = fixture_join_over(&fixture, fd);
+    struct client_socket *client = fixture_join_over(&fixture, fd, NULL);
     expect_address(&fixture, client, v2.address);
     client_socket_close(client);
     stop(&fixture);
@@ -434,7 +462,7 @@ static void strangers_are_refused(void **state)
         for (unsigned j = 0; j < 2; j++) {
             fd = connect_from(&fixture, friends[j]);
             fixture_send(fd, v1.bytes, v1.len);
-            struct client_socket *client = fixture_join_over(&fixture, fd);
+            struct client_socket *client = fixture_join_over(&fixture, fd, NULL);
             expect_address(&fixture, client, v1.address);
             client_socket_close(client);
         }
@@ -611,8 +639,8 @@ static void over_a_unix_socket(void **state)
     assert_int_equal(lstat(path, &info), 0);
     assert_true(S_ISSOCK(info.st_mode));
     assert_int_equal(info.st_mode & 07777, 0660);
-    struct client_socket *a = fixture_join_over(&fixture, connect_unix(&fixture));
-    struct client_socket *b = fixture_join_over(&fixture, connect_unix(&fixture));
+    struct client_socket *a = fixture_join_over(&fixture, connect_unix(&fixture), NULL);
+    struct client_socket *b = fixture_join_over(&fixture, connect_unix(&fixture), NULL);
     fixture_pass(a, b, "over the file system");
     fixture_pass(b, a, "and back");
     listed_address(&fixture, a, listed);
@@ -634,7 +662,7 @@ static void proxied_over_a_unix_socket(void **state)
     start_unix(&fixture, &options, true);
     int fd = connect_unix(&fixture), again = connect_unix(&fixture);
     fixture_send(fd, v1.bytes, v1.len);
-    struct client_socket *client = fixture_join_over(&fixture, fd);
+    struct client_socket *client = fixture_join_over(&fixture, fd, NULL);
     expect_address(&fixture, client, v1.address);
     fixture_send(again, v1.bytes, v1.len);
     (void)fixture_read_end(again);
@@ -642,7 +670,7 @@ static void proxied_over_a_unix_socket(void **state)
     fixture_wait(&fixture, per_ip_refused_are, 1);
     fd = connect_unix(&fixture);
     fixture_send(fd, v2_local.bytes, v2_local.len);
-    struct client_socket *local = fixture_join_over(&fixture, fd);
+    struct client_socket *local = fixture_join_over(&fixture, fd, NULL);
     listed_address(&fixture, local, listed);
     assert_string_equal(listed, "unix");
     fixture_pass(client, local, "over the file system");
@@ -659,6 +687,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_ON_ALL(the_address_is_the_clients),
+        FIXTURE_ON_ALL(mesh_partners_are_told),
         FIXTURE_ON_ALL(no_address_is_told),
         FIXTURE_ON_ALL(split_anywhere),
         FIXTURE_ON_ALL(byte_by_byte),
