@@ -67,9 +67,9 @@ MANPAGES := $(sort $(wildcard man/*.[1-8]))
 
 OBJ := $(BUILD)/obj
 LIB_OBJS := $(LIB_SRCS:%.c=$(OBJ)/%.o)
-# The client is internal for now: programs of this tree find it in the archive, the shared library
-# does not carry it.
-SO_OBJS := $(filter-out $(OBJ)/lib/client/%,$(LIB_OBJS))
+# The blocking client is internal for now: programs of this tree find it in the archive, the shared
+# library carries only what its links to other nodes need.
+SO_OBJS := $(filter-out $(OBJ)/lib/client/%,$(LIB_OBJS)) $(OBJ)/lib/client/client.o
 DAEMON_OBJS := $(DAEMON_SRCS:%.c=$(OBJ)/%.o)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(OBJ)/%.o)
 # Files named test_*.c are programs; the other files beside them are linked into each of those.

@@ -50,6 +50,9 @@ int config_check(const struct config *config, const char *file, struct problems 
     }
     if (!*config->tls.cert != !*config->tls.key)
         problems_add(problems, file, NOWHERE, "tls.cert and tls.key: give both or neither");
+    if (config->mesh.with.count > 0 && !*config->mesh.key_file)
+        problems_add(problems, file, NOWHERE,
+                     "mesh.with needs mesh.key_file, the secret that the nodes share");
     if (!*config->metrics.tls_cert != !*config->metrics.tls_key)
         problems_add(problems, file, NOWHERE,
                      "metrics.tls_cert and metrics.tls_key: give both or neither");

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include <hyperderp/mesh.h>
+
 #include "log.h"
 #include "process.h"
 
@@ -15,6 +17,8 @@ struct figures {
     hyperderp_counters relay;
     hyperderp_worker_info *workers;
     unsigned worker_count;
+    hyperderp_mesh_peer_info *links;
+    size_t link_count;
     struct process_figures process;
 };
 
@@ -53,6 +57,20 @@ static void write_worker(FILE *out, const struct metric *metric, const struct fi
     for (unsigned i = 0; i < figures->worker_count; i++)
         fprintf(out, "%s{worker=\"%u\"} %" PRIu64 "\n", metric->name, i,
                 *(const uint64_t *)((const char *)&figures->workers[i] + metric->offset));
+}
+
+static void write_link(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    for (size_t i = 0; i < figures->link_count; i++)
+        labelled(out, metric, "node", figures->links[i].address,
+                 *(const uint64_t *)((const char *)&figures->links[i] + metric->offset));
+}
+
+static void write_link_up(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    for (size_t i = 0; i < figures->link_count; i++)
+        labelled(out, metric, "node", figures->links[i].address,
+                 figures->links[i].state == HYPERDERP_MESH_CONNECTED);
 }
 
 static void write_worker_cpu(FILE *out, const struct metric *metric, const struct figures *figures)
@@ -153,6 +171,12 @@ static void write_frames(FILE *out, const struct metric *metric, const struct fi
     labelled(out, metric, "frame", "peer_gone", figures->relay.peer_gone_frames);
 }
 
+static void write_forwarded(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    labelled(out, metric, "direction", "in", figures->relay.packets_forwarded_in);
+    labelled(out, metric, "direction", "out", figures->relay.packets_forwarded_out);
+}
+
 static void write_log_lines(FILE *out, const struct metric *metric, const struct figures *figures)
 {
     (void)figures;
@@ -234,6 +258,7 @@ static void write_start(FILE *out, const struct metric *metric, const struct fig
 
 #define RELAY(field)  write_counter, offsetof(hyperderp_counters, field)
 #define WORKER(field) write_worker, offsetof(hyperderp_worker_info, field)
+#define LINK(field)   write_link, offsetof(hyperderp_mesh_peer_info, field)
 
 static const struct metric metrics[] = {
     {"hyper_derp_recv_bytes_total", "counter", "", "Bytes read from clients.", RELAY(recv_bytes)},
@@ -336,6 +361,28 @@ static const struct metric metrics[] = {
      write_stun_ignored, 0},
     {"hyper_derp_stun_send_errors_total", "counter", "", "STUN answers that could not be sent.",
      RELAY(stun_send_errors)},
+    {"hyper_derp_packets_forwarded_total", "counter", "direction",
+     "Packets between the nodes of the region: in, from a mesh partner; out, for a key that is "
+     "there.",
+     write_forwarded, 0},
+    {"hyper_derp_mesh_link_up", "gauge", "node",
+     "Whether this node is connected to the other one, 0 or 1.", write_link_up, 0},
+    {"hyper_derp_mesh_link_keys", "gauge", "node", "Keys that are connected at the other node.",
+     LINK(keys)},
+    {"hyper_derp_mesh_link_connects_total", "counter", "node",
+     "Times that this node was connected to the other one.", LINK(connects)},
+    {"hyper_derp_mesh_link_failures_total", "counter", "node",
+     "Tries to connect that failed, and connections that broke.", LINK(failures)},
+    {"hyper_derp_mesh_link_queued_bytes", "gauge", "node", "Bytes that wait for the other node.",
+     LINK(queued_bytes)},
+    {"hyper_derp_mesh_watchers", "gauge", "", "Mesh partners that are told who is connected here.",
+     RELAY(mesh_watchers)},
+    {"hyper_derp_mesh_watchers_lost_total", "counter", "",
+     "Mesh partners closed as they did not take what they are told.", RELAY(mesh_watchers_lost)},
+    {"hyper_derp_mesh_refused_total", "counter", "",
+     "Clients closed for a mesh frame without the mesh key.", RELAY(mesh_refused)},
+    {"hyper_derp_mesh_closed_peers_total", "counter", "",
+     "Connections closed as a mesh partner asked for it.", RELAY(mesh_closed_peers)},
 
     {"hyper_derp_worker_connections", "gauge", "worker", "Connections that the worker owns.",
      WORKER(connections)},
@@ -400,6 +447,7 @@ void metrics_write(const struct status *status, FILE *out)
 
     hyperderp_relay_counters(status->relay, &figures.relay);
     read_workers(&figures);
+    (void)hyperderp_relay_mesh_peers(status->relay, &figures.links, &figures.link_count);
     process_read(&figures.process);
     for (size_t i = 0; i < METRICS; i++) {
         fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help,
@@ -407,6 +455,7 @@ void metrics_write(const struct status *status, FILE *out)
         metrics[i].write(out, &metrics[i], &figures);
     }
     free(figures.workers);
+    hyperderp_mesh_peers_free(figures.links);
 }
 
 void metrics_describe(FILE *out)

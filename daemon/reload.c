@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "mesh.h"
 #include "notify.h"
 #include "schema.h"
 
@@ -144,12 +145,22 @@ static void exchange(char **a, char **b)
     *b = text;
 }
 
+static void exchange_strings(struct config_strings *a, struct config_strings *b)
+{
+    struct config_strings strings = *a;
+
+    *a = *b;
+    *b = strings;
+}
+
 /* The values that were applied are those of the running relay from now on; the others stay. */
 static void keep_applied(struct config *config, struct config *fresh)
 {
     exchange(&config->tls.cert, &fresh->tls.cert);
     exchange(&config->tls.key, &fresh->tls.key);
     exchange(&config->tls.hostname, &fresh->tls.hostname);
+    exchange_strings(&config->mesh.with, &fresh->mesh.with);
+    exchange(&config->mesh.ca_file, &fresh->mesh.ca_file);
     config->limits = fresh->limits;
     config->log_level = fresh->log_level;
     config->log_format = fresh->log_format;
@@ -160,10 +171,15 @@ static int apply(struct config *config, const struct flags *flags, struct config
                  struct status *status, struct web *web, struct renewal *renewal)
 {
     const hyperderp_limits limits = configuration_limits(fresh);
-    int error = renewal_reload(renewal, fresh, config->key_file, status);
+    int error = mesh_change(status->relay, &config->mesh, &fresh->mesh);
 
     if (error)
         return error;
+    error = renewal_reload(renewal, fresh, config->key_file, status);
+    if (error) {
+        (void)mesh_change(status->relay, &fresh->mesh, &config->mesh);
+        return error;
+    }
     /* The schema has the relay's own bounds: this does not fail for a configuration that was read.
      */
     error = hyperderp_relay_set_limits(status->relay, &limits);

@@ -75,6 +75,11 @@ void report_counters(const hyperderp_relay *relay)
     log_tls(&c);
     log_limits(&c);
     log_print(HYPERDERP_LOG_INFO,
+              "counters: " U(packets_forwarded_in) U(packets_forwarded_out) U(mesh_refused)
+                  U(mesh_closed_peers) "mesh_watchers_lost=%" PRIu64,
+              c.packets_forwarded_in, c.packets_forwarded_out, c.mesh_refused, c.mesh_closed_peers,
+              c.mesh_watchers_lost);
+    log_print(HYPERDERP_LOG_INFO,
               "counters: " U(connections) U(peers_active) U(home_clients)
                   U(queued_bytes) "workers=%" PRIu64,
               c.connections, c.peers_active, c.home_clients, c.queued_bytes, c.workers);

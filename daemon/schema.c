@@ -136,16 +136,21 @@ const struct schema_key schema_keys[] = {
 
     /* ---- mesh ---- */
     {"mesh", "key_file", SCHEMA_STRING, FIELD(mesh.key_file), "\"\"",
-     "\"/etc/hyper-derp/mesh.key\"", "1", .later = "mesh",
-     .doc = "The secret that the nodes of a region share, 64 hexadecimal digits, as derper's "
-            "`-mesh-psk-file`."},
+     "\"/etc/hyper-derp/mesh.key\"", "1",
+     .doc = "The file with the secret that the nodes of a region share, 64 hexadecimal digits, as "
+            "derper's `-mesh-psk-file`. Whoever shows it may see who is connected, close clients "
+            "and forward packets: keep it as you keep the private key. `\"\"`: nobody may."},
     {"mesh", "with", SCHEMA_STRINGS, FIELD(mesh.with), "[]", "[\"derp1b.example.com\"]",
-     "[\"a b\"]", .check = check_node, .later = "mesh",
-     .doc =
-         "The other nodes: `HOST`, `HOST:PORT`, `HOST/DIALHOST` as derper has it, or a URL, with "
-         "`http://` on a trusted network."},
+     "[\"a b\"]", .check = check_node, .reload = true,
+     .doc = "The other nodes, to each of which this one connects: `HOST` or `HOST:PORT`, over TLS; "
+            "`HOST/DIALHOST`, as derper has it, to connect to another name or address than the "
+            "certificate's; or a URL, with `http://` for DERP in the clear on a trusted network. "
+            "Needs `key_file`. Where this node itself stands among them it is let be, so that all "
+            "nodes may have the same list."},
     {"mesh", "ca_file", SCHEMA_STRING, FIELD(mesh.ca_file), "\"\"", "\"/etc/hyper-derp/ca.pem\"",
-     "1", .later = "mesh", .doc = "Authorities to trust besides the system's, PEM."},
+     "1", .reload = true,
+     .doc = "Certificates to trust besides the system's, PEM: of an authority of your own, or "
+            "those of the other nodes where they are self-signed."},
 
     /* ---- access ---- */
     {"access", "allow_keys_file", SCHEMA_STRING, FIELD(access.allow_keys_file), "\"\"",

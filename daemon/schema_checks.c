@@ -161,15 +161,25 @@ const char *check_home(const char *text)
     return "expected \"default\", \"blank\" or a URL, http:// or https://";
 }
 
+/* A URL of nothing but a host, a port and the usual path. */
+static bool is_node_url(const char *text)
+{
+    const char *path = is_url(text) ? strchr(strstr(text, "://") + 3, '/') : NULL;
+
+    return is_url(text) && !strpbrk(text, "?#") &&
+           (!path || strcmp(path, "/") == 0 || strcmp(path, "/derp") == 0);
+}
+
 const char *check_node(const char *text)
 {
     const char *slash = strchr(text, '/');
 
     if (strstr(text, "://"))
-        return is_url(text) ? NULL : "expected a URL, http:// or https://";
-    if (slash && is_host(text, (size_t)(slash - text)) && is_host(slash + 1, strlen(slash + 1)))
+        return is_node_url(text) ? NULL : "expected http:// or https://, HOST or HOST:PORT";
+    if (!slash && is_authority(text, strlen(text)))
         return NULL;
-    if (!slash && (is_host(text, strlen(text)) || is_host_and_port(text, false)))
+    if (slash && is_authority(text, (size_t)(slash - text)) &&
+        is_host(slash + 1, strlen(slash + 1)))
         return NULL;
     return "expected HOST, HOST:PORT, HOST/DIALHOST or a URL";
 }

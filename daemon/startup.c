@@ -9,6 +9,8 @@
 #include "handed_sockets.h"
 #include "key_file.h"
 #include "log.h"
+#include "mesh.h"
+#include "mesh_key.h"
 #include "reload.h"
 
 /* Without a file there is nowhere to keep a key: it stays zero, and the relay makes itself one. */
@@ -33,6 +35,22 @@ static int load_key(hyperderp_private_key *key, const struct config *config,
     if (open_to_others)
         log_print(HYPERDERP_LOG_WARN, "others can read the key file %s: chmod 600 it",
                   config->key_file);
+    if (error)
+        log_print(HYPERDERP_LOG_ERROR, "%s", fault);
+    return error == 0 ? STATUS_OK : error == -EINVAL ? STATUS_CONFIG : STATUS_IO;
+}
+
+static int load_mesh_key(uint8_t *key, const struct config *config)
+{
+    char fault[MESH_KEY_FAULT];
+    bool open_to_others = false;
+
+    if (!*config->mesh.key_file)
+        return STATUS_OK;
+    int error = mesh_key_read(config->mesh.key_file, key, &open_to_others, fault);
+    if (open_to_others)
+        log_print(HYPERDERP_LOG_WARN, "others can read the mesh key file %s: chmod 600 it",
+                  config->mesh.key_file);
     if (error)
         log_print(HYPERDERP_LOG_ERROR, "%s", fault);
     return error == 0 ? STATUS_OK : error == -EINVAL ? STATUS_CONFIG : STATUS_IO;
@@ -120,10 +138,13 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
     *out = NULL;
     set_options(&options, config);
     int status = load_key(&options.private_key, config, flags);
+    if (status == STATUS_OK)
+        status = load_mesh_key(options.mesh_key, config);
+    int error = status == STATUS_OK ? hyperderp_relay_new(out, &options) : 0;
+    hyperderp_private_key_wipe(&options.private_key);
+    explicit_bzero(options.mesh_key, sizeof(options.mesh_key));
     if (status != STATUS_OK)
         return status;
-    int error = hyperderp_relay_new(out, &options);
-    hyperderp_private_key_wipe(&options.private_key);
     if (error) {
         log_print(HYPERDERP_LOG_ERROR, "cannot make the relay: %s", strerror(-error));
         return error == -EINVAL ? STATUS_CONFIG : STATUS_SYSTEM;
@@ -131,6 +152,8 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
     error = add_listeners(*out, config, certificate);
     if (error == 0 && *config->stun_address)
         error = add_stun(*out, config->stun_address);
+    if (error == 0)
+        error = mesh_begin(*out, &config->mesh);
     if (error)
         return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_SYSTEM;
     error = hyperderp_relay_start(*out);

@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#include <hyperderp/mesh.h>
+
 #include "process.h"
 
 /* So many peers are listed; the whole number is told as well. */
@@ -187,7 +189,33 @@ json_t *status_json_peers(const struct status *status)
     return json_pack("{s:o, s:o}", "count", number(count), "peers", array);
 }
 
-json_t *status_json_mesh(void)
+static json_t *link_json(const hyperderp_mesh_peer_info *peer)
 {
-    return json_pack("{s:[]}", "links");
+    char key[HYPERDERP_KEY_TEXT_SIZE] = "";
+
+    if (!hyperderp_key_is_zero(&peer->key))
+        hyperderp_key_format(&peer->key, key);
+    return json_pack(
+        "{s:s, s:s, s:s*, s:s*, s:s*, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
+        peer->address, "state", hyperderp_mesh_state_name(peer->state), "key", *key ? key : NULL,
+        "remote", *peer->remote ? peer->remote : NULL, "error", *peer->error ? peer->error : NULL,
+        "worker", (int)peer->worker, "state_ms", number(peer->state_ms), "keys", number(peer->keys),
+        "connects", number(peer->connects), "failures", number(peer->failures), "packets_forwarded",
+        number(peer->packets_forwarded), "drops", number(peer->drops), "queued_frames",
+        number(peer->queued_frames), "queued_bytes", number(peer->queued_bytes));
+}
+
+json_t *status_json_mesh(const struct status *status)
+{
+    hyperderp_counters counters = counters_of(status);
+    hyperderp_mesh_peer_info *peers;
+    size_t count;
+
+    if (hyperderp_relay_mesh_peers(status->relay, &peers, &count) != 0)
+        return NULL;
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, link_json(&peers[i]));
+    hyperderp_mesh_peers_free(peers);
+    return json_pack("{s:o, s:o}", "links", array, "watchers", number(counters.mesh_watchers));
 }

@@ -19,6 +19,6 @@ json_t *status_json_page(const struct status *status, struct history *history);
 
 json_t *status_json_peers(const struct status *status);
 json_t *status_json_workers(const struct status *status);
-json_t *status_json_mesh(void);
+json_t *status_json_mesh(const struct status *status);
 
 #endif

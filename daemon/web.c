@@ -89,7 +89,7 @@ static struct answer debug_answer(const struct web *web, const char *what)
     if (strcmp(what, "workers") == 0)
         return json_answer(200, status_json_workers(web->status));
     if (strcmp(what, "mesh") == 0)
-        return json_answer(200, status_json_mesh());
+        return json_answer(200, status_json_mesh(web->status));
     return text_answer(404, "not found\n");
 }
 

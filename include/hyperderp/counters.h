@@ -143,6 +143,15 @@ typedef struct hyperderp_counters {
     uint64_t stun_unsupported;  /**< messages of STUN ignored as they asked for something else */
     uint64_t stun_send_errors;  /**< answers that could not be sent at once */
 
+    uint64_t packets_forwarded_in;  /**< of packets_received, those that mesh partners forwarded */
+    uint64_t packets_forwarded_out; /**< of packets_received, those for keys at mesh partners */
+    uint64_t mesh_refused;          /**< clients closed for a mesh frame without the mesh key */
+    uint64_t mesh_closed_peers;     /**< connections closed as a mesh partner asked for it */
+    uint64_t mesh_watchers_lost;    /**< watchers closed as they did not take what they watch */
+    uint64_t mesh_watchers; /**< gauge: connections that are told who is connected (WatchConns) */
+    uint64_t mesh_links;    /**< gauge: other nodes of the region that the relay is connected to */
+    uint64_t mesh_keys; /**< gauge: keys that those have told of; one at two nodes counts twice */
+
     uint64_t websocket_upgrades;    /**< connections that were upgraded to WebSocket */
     uint64_t websocket_connections; /**< gauge: connections that speak DERP in WebSocket messages */
 } hyperderp_counters;

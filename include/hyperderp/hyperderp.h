@@ -8,6 +8,7 @@
 
 #include <hyperderp/counters.h>
 #include <hyperderp/key.h>
+#include <hyperderp/mesh.h>
 #include <hyperderp/relay.h>
 #include <hyperderp/tls.h>
 #include <hyperderp/version.h>

@@ -38,6 +38,9 @@ typedef struct hyperderp_relay hyperderp_relay;
  * hyperderp_admission_answer(). */
 typedef struct hyperderp_admission hyperderp_admission;
 
+/** Bytes of a mesh key. */
+#define HYPERDERP_MESH_KEY_SIZE 32
+
 /** How a relay talks to the kernel. */
 typedef enum hyperderp_engine {
     HYPERDERP_ENGINE_AUTO = 0,     /**< io_uring where it works, else epoll; the log says which */
@@ -173,6 +176,13 @@ typedef struct hyperderp_relay_options {
      * a second's. It is never less than the largest frame, nor than an eighth of a second's. */
     uint64_t client_burst;
     /**@}*/
+
+    /**
+     * The secret that the nodes of a region share (derper's mesh key). A client that brings it is a
+     * mesh partner: it may watch who is connected, close peers and forward packets, and admit() is
+     * not asked about it. All zero: nobody may.
+     */
+    uint8_t mesh_key[HYPERDERP_MESH_KEY_SIZE];
 
     /** The page that a browser gets at /: "default" or NULL, a short text; "blank"; or a URL,
      * http:// or https://, to send it to. Copied. */

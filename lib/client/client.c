@@ -140,6 +140,7 @@ static struct frame_bounds bounds_of(uint8_t type)
     case FRAME_RECV_PACKET:
         return (struct frame_bounds){HYPERDERP_KEY_SIZE, HYPERDERP_KEY_SIZE + FRAME_MAX_PACKET};
     case FRAME_PEER_GONE:
+    case FRAME_PEER_PRESENT:
         return (struct frame_bounds){HYPERDERP_KEY_SIZE, FRAME_MAX_SKIPPED};
     case FRAME_PING:
     case FRAME_PONG:
@@ -217,6 +218,10 @@ static int handle_frame(struct client *client, uint8_t type, const uint8_t *payl
         /* Old relays send no reason and mean that the peer has left. */
         message->reason =
             len > HYPERDERP_KEY_SIZE ? payload[HYPERDERP_KEY_SIZE] : PEER_GONE_DISCONNECTED;
+        return 0;
+    case FRAME_PEER_PRESENT:
+        message->type = CLIENT_MESSAGE_PEER_PRESENT;
+        memcpy(message->peer.bytes, payload, HYPERDERP_KEY_SIZE);
         return 0;
     case FRAME_PING:
     case FRAME_PONG:

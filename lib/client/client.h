@@ -26,13 +26,14 @@ enum client_state {
 };
 
 enum client_message_type {
-    CLIENT_MESSAGE_NONE,        /* more bytes are needed */
-    CLIENT_MESSAGE_SEND_INFO,   /* now send what client_info_frame() gives */
-    CLIENT_MESSAGE_SERVER_INFO, /* the handshake is done */
-    CLIENT_MESSAGE_PACKET,      /* peer is the sender; payload the packet */
-    CLIENT_MESSAGE_PEER_GONE,   /* peer and reason */
-    CLIENT_MESSAGE_PING,        /* payload are the 8 bytes to send back */
-    CLIENT_MESSAGE_PONG,        /* payload are the 8 bytes that came back */
+    CLIENT_MESSAGE_NONE,         /* more bytes are needed */
+    CLIENT_MESSAGE_SEND_INFO,    /* now send what client_info_frame() gives */
+    CLIENT_MESSAGE_SERVER_INFO,  /* the handshake is done */
+    CLIENT_MESSAGE_PACKET,       /* peer is the sender; payload the packet */
+    CLIENT_MESSAGE_PEER_GONE,    /* peer and reason */
+    CLIENT_MESSAGE_PEER_PRESENT, /* peer; to who watches */
+    CLIENT_MESSAGE_PING,         /* payload are the 8 bytes to send back */
+    CLIENT_MESSAGE_PONG,         /* payload are the 8 bytes that came back */
     CLIENT_MESSAGE_KEEP_ALIVE,
     CLIENT_MESSAGE_HEALTH,     /* payload is a text, not terminated */
     CLIENT_MESSAGE_RESTARTING, /* reconnect_in_ms, try_for_ms */

@@ -47,7 +47,8 @@ void admission_ask(struct conn *conn, const struct client_info *info)
     /* For the list of peers; without memory it does without. */
     if (info->app_name[0])
         conn->sink->app_name = strdup(info->app_name);
-    if (!relay->admit) {
+    /* A mesh partner has shown that it may: it is part of the relay's region, not of a network. */
+    if (!relay->admit || conn->sink->can_mesh) {
         handshake_decided(conn, HYPERDERP_ALLOW);
         return;
     }

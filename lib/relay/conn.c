@@ -8,8 +8,10 @@
 
 #include "relay/addresses.h"
 #include "relay/forward.h"
+#include "relay/forward_mesh.h"
 #include "relay/frames.h"
 #include "relay/handshake.h"
+#include "relay/link.h"
 #include "relay/listener.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
@@ -38,7 +40,8 @@
 static const unsigned allowed[] = {
     [CONN_TLS] = BIT(CONN_HTTP) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_HTTP] = BIT(CONN_HELLO) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
-    [CONN_HELLO] = BIT(CONN_ADMISSION) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
+    [CONN_HELLO] =
+        BIT(CONN_ADMISSION) | BIT(CONN_OPEN) /* a link's */ | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_ADMISSION] = BIT(CONN_OPEN) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_OPEN] = BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_DRAINING] = BIT(CONN_CLOSED),
@@ -56,6 +59,7 @@ static const char *const end_text[] = {
     [CONN_END_NOT_TLS] = "does not speak TLS",
     [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
     [CONN_END_NEW_KEY] = "changed its key, which this kernel's TLS cannot follow (Linux 6.14 can)",
+    [CONN_END_TOO_SLOW] = "did not take what it watches",
 };
 
 /* The gauge of the state that a connection is in. */
@@ -96,12 +100,15 @@ void conn_log(const struct conn *conn, const char *what)
     const struct log *log = &conn->worker->relay->log;
     char address[LISTENER_ADDRESS_SIZE], key[KEY_SHORT_SIZE] = "";
 
+    if (conn->link)
+        link_note_fault(conn->link, what);
     if (!log_wants(log, HYPERDERP_LOG_DEBUG))
         return;
     conn_format_address(conn, address);
     if (!hyperderp_key_is_zero(&conn->key))
         key_format_short(&conn->key, key);
-    log_line(log, HYPERDERP_LOG_DEBUG, "client %s%s%s: %s", address, *key ? " " : "", key, what);
+    log_line(log, HYPERDERP_LOG_DEBUG, "%s %s%s%s: %s",
+             conn->sink->is_link ? "mesh partner" : "client", address, *key ? " " : "", key, what);
 }
 
 static void deadline_passed(struct timer *timer);
@@ -114,25 +121,29 @@ static void free_memory(struct conn *conn)
     free(conn);
 }
 
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
-                struct address *address)
+/* NULL when memory is out. */
+static struct conn *make(struct worker *worker, int fd, bool tls)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
-    if (!conn) {
-        tls_server_unref(server);
-        return false;
-    }
+    if (!conn)
+        return NULL;
     conn->worker = worker;
-    conn->state = server ? CONN_TLS : CONN_HTTP;
+    conn->state = tls ? CONN_TLS : CONN_HTTP;
     conn->sink = sink_new(worker, fd);
-    bool secured = !server || secure_begin(conn, server, offload);
-    if (!conn->sink || !secured ||
-        slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0) {
-        free_memory(conn);
+    if (conn->sink)
+        return conn;
+    free(conn);
+    return NULL;
+}
+
+/* False when memory is out. */
+static bool begin(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    if (slab_add(&worker->conns, conn, &conn->slot, &conn->generation) != 0)
         return false;
-    }
-    conn->address = address;
     count_state(conn, 1);
     conn->gone_tokens = FORWARD_GONE_BURST;
     conn->deadline.fire = deadline_passed;
@@ -141,6 +152,38 @@ bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool o
     counters_add(worker->counters, COUNTER_connections, 1);
     conn_arm(conn);
     return true;
+}
+
+bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
+                struct address *address)
+{
+    struct conn *conn = make(worker, fd, server != NULL);
+
+    if (!conn) {
+        tls_server_unref(server);
+        return false;
+    }
+    conn->address = address;
+    bool secured = !server || secure_begin(conn, server, offload);
+    if (secured && begin(conn))
+        return true;
+    free_memory(conn);
+    return false;
+}
+
+struct conn *conn_call(struct worker *worker, int fd, struct link *link)
+{
+    struct conn *conn = make(worker, fd, link->tls != NULL);
+
+    if (!conn)
+        return NULL;
+    conn->link = link;
+    conn->sink->is_link = true;
+    bool secured = !link->tls || secure_call(conn, link->tls, link->address.host);
+    if (secured && begin(conn))
+        return conn;
+    free_memory(conn);
+    return NULL;
 }
 
 static io_token recv_token(const struct conn *conn)
@@ -249,7 +292,7 @@ static void count_tls_end(const struct conn *conn, enum conn_end end)
         [CONN_END_GAVE_WAY] = HYPERDERP_TLS_GAVE_WAY,
     };
 
-    if (conn->state == CONN_TLS)
+    if (conn->state == CONN_TLS && !conn->sink->is_link)
         counter_bump(&conn->worker->counters->tls_handshakes[outcomes[end]], 1);
 }
 
@@ -258,6 +301,8 @@ static void count_end(const struct conn *conn, enum conn_end end)
     struct counters *counters = conn->worker->counters;
 
     count_tls_end(conn, end);
+    if (conn->sink->is_link)
+        return; /* a link has figures of its own */
     if (conn->state == CONN_OPEN) {
         counters_add(counters, COUNTER_protocol_errors, end == CONN_END_PROTOCOL);
         return;
@@ -289,6 +334,10 @@ static void leave(struct conn *conn)
 {
     struct worker *worker = conn->worker;
 
+    watch_end(conn);
+    forward_mesh_forget(conn);
+    if (conn->link)
+        link_lost(conn);
     if (!conn->peer)
         return;
     if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
@@ -305,7 +354,7 @@ void conn_close(struct conn *conn, enum conn_end end)
 
     if (conn->state == CONN_CLOSED)
         return;
-    conn_log(conn, end_text[end]);
+    conn_log(conn, end == CONN_END_BY_PEER && conn->link ? "closed the connection" : end_text[end]);
     count_end(conn, end);
     conn_set_state(conn, CONN_CLOSED);
     timer_stop(&worker->timers, &conn->deadline);
@@ -360,7 +409,7 @@ void conn_restart(struct conn *conn)
 
     if (conn->state == CONN_DRAINING || conn->state == CONN_CLOSED)
         return;
-    if (conn->state != CONN_OPEN) {
+    if (conn->state != CONN_OPEN || conn->link) {
         conn_close(conn, CONN_END_STOPPED);
         return;
     }
@@ -396,6 +445,8 @@ void conn_expect_rest(struct conn *conn)
 {
     struct worker *worker = conn->worker;
 
+    if (conn->sink->is_link)
+        return; /* a node that falls silent is noticed anyhow */
     conn->rest_due = worker->now + HALF_FRAME_TIMEOUTS * limits_write(&worker->relay->limits);
     /* Nearly every frame is whole long before: the timer is moved once in that time, not for
      * each. */
@@ -464,6 +515,7 @@ void conn_open(struct conn *conn)
         return;
     }
     conn_set_state(conn, CONN_OPEN);
+    watch_note(worker, &conn->key);
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
     conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");
@@ -473,6 +525,10 @@ void conn_open(struct conn *conn)
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
 {
+    if (conn->link) {
+        link_input(conn, bytes, len);
+        return;
+    }
     if (conn->websocket)
         websocket_input(conn, chunk, bytes, len);
     else
@@ -509,6 +565,16 @@ void conn_content(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, siz
     }
 }
 
+/* A link tells why it ends: the kernel says so once, to who sends or to who receives. Until it is
+ * open, nobody but this worker sends. */
+static void note_link_fault(struct conn *conn, int result)
+{
+    int error = result < 0 ? -result : conn->state != CONN_OPEN ? conn->sink->error : 0;
+
+    if (conn->link && error)
+        link_note_fault(conn->link, strerror(error));
+}
+
 void conn_received(struct conn *conn, const struct io_event *event)
 {
     struct worker *worker = conn->worker;
@@ -529,6 +595,7 @@ void conn_received(struct conn *conn, const struct io_event *event)
     } else if (event->result < 0 && secure_settles(conn, event->result)) {
         conn_arm(conn);
     } else if (event->result <= 0) {
+        note_link_fault(conn, event->result);
         conn_close(conn, conn->state == CONN_DRAINING ? CONN_END_ANSWERED : CONN_END_BY_PEER);
     } else {
         counters_add(worker->counters, COUNTER_recv_bytes, (uint64_t)event->result);

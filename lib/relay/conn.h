@@ -17,6 +17,7 @@
 #include "wire/frame.h"
 
 struct address;
+struct link;
 struct peer;
 struct secure;
 struct sink;
@@ -45,6 +46,7 @@ enum conn_end {
     CONN_END_NOT_TLS,   /* what came to a TLS listener was no ClientHello */
     CONN_END_GAVE_WAY,  /* too many TLS handshakes at once */
     CONN_END_NEW_KEY,   /* the client has changed its key, and the kernel cannot follow */
+    CONN_END_TOO_SLOW,  /* a watcher did not take what it asked for */
 };
 
 /* Destinations that a connection has at hand. */
@@ -63,6 +65,10 @@ struct conn {
     struct websocket *websocket; /* from the upgrade on; NULL: it speaks DERP itself */
     uint32_t slot, generation;
     struct address *address; /* counts it, see addresses.h; NULL: not counted */
+
+    /* Of one that this relay has made, to another node of the region (link.h), until it ends; NULL:
+     * a client's. */
+    struct link *link;
 
     /* State. */
     uint8_t state;  /* enum conn_state; changed by conn_set_state() alone */
@@ -90,6 +96,8 @@ struct conn {
     hyperderp_key key;
     struct peer *peer; /* a reference, from CONN_OPEN on */
     struct destination destinations[CONN_DESTINATIONS];
+    struct watcher *watcher;       /* it asked for WatchConns (watch.h); or NULL */
+    struct mesh_flows *mesh_flows; /* of a mesh partner that forwards (forward_mesh.h); or NULL */
 
     /* Limit on PeerGone "not here": tokens, and when they were last counted. */
     uint8_t gone_tokens;
@@ -101,6 +109,11 @@ struct conn {
  * memory is out: then the socket and the address are still the caller's. */
 bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
                 struct address *address);
+
+/* Makes a link's connection of a socket that is about to connect: what is sent waits for that. NULL
+ * when memory is out, or for a host that TLS cannot ask for: then the socket is still the caller's.
+ */
+struct conn *conn_call(struct worker *worker, int fd, struct link *link);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);

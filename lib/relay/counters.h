@@ -59,6 +59,14 @@
     X(stun_malformed)                                                                              \
     X(stun_unsupported)                                                                            \
     X(stun_send_errors)                                                                            \
+    X(packets_forwarded_in)                                                                        \
+    X(packets_forwarded_out)                                                                       \
+    X(mesh_refused)                                                                                \
+    X(mesh_closed_peers)                                                                           \
+    X(mesh_watchers_lost)                                                                          \
+    X(mesh_watchers)                                                                               \
+    X(mesh_links)                                                                                  \
+    X(mesh_keys)                                                                                   \
     X(websocket_upgrades)                                                                          \
     X(websocket_connections)
 

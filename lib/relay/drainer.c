@@ -487,6 +487,7 @@ static bool settle(struct drainer *drainer, int result)
         result = 0;
     if (result < 0) {
         (void)keep_rest(drainer, 0, &rest);
+        sink->error = -result;
         fail(drainer, &rest);
         return false;
     }

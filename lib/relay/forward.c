@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "relay/forward_mesh.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
 #include "wire/key.h"
@@ -39,7 +40,8 @@ static struct sink *find_destination(struct conn *conn, const uint8_t *key)
     struct peer *peer = route_find(&worker->relay->routes, &wanted, &sink);
     if (!peer)
         return NULL;
-    peer_note_recipient(conn->peer, peer, sink);
+    if (!sink->is_link) /* its own relay tells who is there */
+        peer_note_recipient(conn->peer, peer, sink);
     forget(at_hand);
     *at_hand = (struct destination){.peer = peer, .sink = sink};
     return sink;
@@ -76,9 +78,7 @@ static bool take_gone_token(struct conn *conn)
     return true;
 }
 
-/* Nobody of that key is here. The sender of a disco packet is told, as it means to find a path to
- * the peer. */
-static void refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
+void forward_refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
 {
     hyperderp_key peer;
 
@@ -90,8 +90,8 @@ static void refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
     send_peer_gone(conn->worker, conn->sink, &peer, PEER_GONE_NOT_HERE);
 }
 
-/* Looks up the destination and turns the frame into what it shall receive. NULL when there is
- * none. */
+/* Looks up the destination and turns the frame into what it shall receive, unless it is a link.
+ * NULL when there is none. */
 static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum frame_kind *kind)
 {
     uint8_t *key = bytes + FRAME_HEADER_SIZE;
@@ -104,9 +104,11 @@ static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum
                 : FRAME_KIND_DATA;
     struct sink *sink = find_destination(conn, key);
     if (!sink) {
-        refuse(conn, key, *kind);
+        forward_refuse(conn, key, *kind);
         return NULL;
     }
+    if (sink->is_link)
+        return sink;
     bytes[0] = FRAME_RECV_PACKET;
     memcpy(key, conn->key.bytes, sizeof(conn->key.bytes));
     return sink;
@@ -116,7 +118,9 @@ void forward_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, si
 {
     enum frame_kind kind;
     struct sink *sink = prepare(conn, bytes, size, &kind);
-    if (sink)
+    if (sink && sink->is_link)
+        forward_to_link(conn, sink, bytes, size, kind);
+    else if (sink)
         sink_push_chunk(conn->worker, sink, chunk, bytes, size, kind);
 }
 
@@ -124,7 +128,9 @@ void forward_frame(struct conn *conn, struct frame *frame)
 {
     enum frame_kind kind;
     struct sink *sink = prepare(conn, frame->data, frame->size, &kind);
-    if (!sink) {
+    if (!sink || sink->is_link) {
+        if (sink)
+            forward_to_link(conn, sink, frame->data, frame->size, kind);
         frame_free(&conn->worker->frames, frame);
         return;
     }
@@ -134,9 +140,18 @@ void forward_frame(struct conn *conn, struct frame *frame)
 
 void forward_peer_left(struct worker *worker, struct peer *peer)
 {
+    counters_add(worker->counters, COUNTER_peers_active, (uint64_t)-1);
+    watch_note(worker, &peer->key);
+    /* It is at a mesh partner still. A peer that is out of the table stays so. */
+    if (atomic_load_explicit(&peer->active, memory_order_acquire))
+        return;
+    forward_peer_gone(worker, peer);
+}
+
+void forward_peer_gone(struct worker *worker, struct peer *peer)
+{
     struct hyperderp_relay *relay = worker->relay;
 
-    counters_add(worker->counters, COUNTER_peers_active, (uint64_t)-1);
     /* Who is told that the relay restarts knows what becomes of its peers. */
     if (worker->phase >= RELAY_DRAINING)
         return;

@@ -19,8 +19,16 @@
 void forward_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size);
 void forward_frame(struct conn *conn, struct frame *frame);
 
-/* A key has lost its last connection: tells those that it has sent to. */
+/* A key has lost its last connection here: tells watchers, and, if it is nowhere in the region any
+ * more, those that it has sent to. */
 void forward_peer_left(struct worker *worker, struct peer *peer);
+
+/* A key has left the region: tells those here that it has sent to. */
+void forward_peer_gone(struct worker *worker, struct peer *peer);
+
+/* Nobody of that key is here. The sender of a disco packet is told, as it means to find a path to
+ * the peer. */
+void forward_refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind);
 
 /* Lets go of the destinations that a connection has at hand. */
 void forward_forget(struct conn *conn);

@@ -6,16 +6,24 @@
  */
 #include "relay/frames.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "relay/forward.h"
+#include "relay/forward_mesh.h"
 #include "relay/handshake.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
+#include "wire/key.h"
 
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+
+static bool carries_packet(uint8_t type)
+{
+    return type == FRAME_SEND_PACKET || type == FRAME_FORWARD_PACKET;
 }
 
 static bool is_reading(const struct conn *conn)
@@ -40,12 +48,33 @@ static void answer_ping(struct conn *conn, const uint8_t *payload)
         counters_add(conn->worker->counters, COUNTER_pongs, 1);
 }
 
+/* Frames that take the region's mesh key. */
+static bool is_privileged(uint8_t type)
+{
+    return type == FRAME_WATCH_CONNS || type == FRAME_CLOSE_PEER || type == FRAME_FORWARD_PACKET;
+}
+
+static void close_peer(struct conn *conn, const uint8_t *payload)
+{
+    hyperderp_key key;
+    char text[KEY_SHORT_SIZE], line[96];
+
+    memcpy(key.bytes, payload, sizeof(key.bytes));
+    unsigned count = route_break(&conn->worker->relay->routes, &key);
+    counters_add(conn->worker->counters, COUNTER_mesh_closed_peers, count);
+    key_format_short(&key, text);
+    snprintf(line, sizeof(line), "asks to close %s: %u connection%s", text, count,
+             count == 1 ? "" : "s");
+    conn_log(conn, line);
+}
+
 /* Which frames have a handler in a state; all others are skipped without being kept. */
 static bool is_handled(const struct conn *conn, uint8_t type)
 {
     if (conn->state == CONN_HELLO)
         return type == FRAME_CLIENT_INFO;
-    return type == FRAME_SEND_PACKET || type == FRAME_PING || type == FRAME_NOTE_PREFERRED;
+    return type == FRAME_SEND_PACKET || type == FRAME_PING || type == FRAME_NOTE_PREFERRED ||
+           is_privileged(type);
 }
 
 /* Acts upon a whole frame other than SendPacket. */
@@ -62,6 +91,12 @@ static void act(struct conn *conn, uint8_t *bytes, size_t size)
         break;
     case FRAME_NOTE_PREFERRED:
         note_preferred(conn, payload[0] != 0);
+        break;
+    case FRAME_WATCH_CONNS:
+        watch_begin(conn);
+        break;
+    case FRAME_CLOSE_PEER:
+        close_peer(conn, payload);
         break;
     default:
         break;
@@ -80,6 +115,8 @@ static void act_in_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *byt
     note_activity(conn);
     if (bytes[0] == FRAME_SEND_PACKET && chunk)
         forward_chunk(conn, chunk, bytes, size);
+    else if (bytes[0] == FRAME_FORWARD_PACKET && chunk)
+        forward_mesh_chunk(conn, chunk, bytes, size);
     else
         act(conn, bytes, size);
 }
@@ -94,6 +131,10 @@ static void act_on_partial(struct conn *conn)
         forward_frame(conn, frame);
         return;
     }
+    if (frame->data[0] == FRAME_FORWARD_PACKET) {
+        forward_mesh_frame(conn, frame);
+        return;
+    }
     act(conn, frame->data, frame->size);
     frame_free(&conn->worker->frames, frame);
 }
@@ -106,6 +147,11 @@ static bool accept_header(struct conn *conn, const struct frame_header *header)
 {
     if (frame_check_from_client(header) != 0 ||
         (conn->state == CONN_HELLO && header->type != FRAME_CLIENT_INFO)) {
+        conn_close(conn, CONN_END_PROTOCOL);
+        return false;
+    }
+    if (is_privileged(header->type) && !conn->sink->can_mesh) {
+        counters_add(conn->worker->counters, COUNTER_mesh_refused, 1);
         conn_close(conn, CONN_END_PROTOCOL);
         return false;
     }
@@ -127,7 +173,7 @@ static void lose_partial(struct conn *conn, const struct frame_header *header, u
         conn_close(conn, CONN_END_RESOURCES);
         return;
     }
-    if (header->type == FRAME_SEND_PACKET) {
+    if (carries_packet(header->type)) {
         counters_add(worker->counters, COUNTER_packets_received, 1);
         counters_add(worker->counters, COUNTER_send_drops, 1);
         counters_drop(worker->counters, HYPERDERP_DROP_MEMORY, HYPERDERP_PACKET_DATA, 1);
@@ -217,7 +263,7 @@ static size_t read_frame(struct conn *conn, struct io_chunk *chunk, uint8_t *byt
     if (!accept_header(conn, &header))
         return FRAME_HEADER_SIZE;
     size_t size = FRAME_HEADER_SIZE + (size_t)header.length;
-    if (size <= len && (chunk || header.type != FRAME_SEND_PACKET)) {
+    if (size <= len && (chunk || !carries_packet(header.type))) {
         act_in_chunk(conn, chunk, bytes, size);
         return size;
     }

@@ -139,6 +139,20 @@ size_t handshake_http(struct conn *conn, const uint8_t *bytes, size_t len)
     return taken;
 }
 
+/* What other members of the region may know of the client, and what it may do. */
+static void note_privileges(struct conn *conn, const struct client_info *info)
+{
+    const struct hyperderp_relay *relay = conn->worker->relay;
+    struct sink *sink = conn->sink;
+
+    sink->can_mesh = relay->has_mesh_key && info->has_mesh_key &&
+                     sodium_memcmp(relay->mesh_key, info->mesh_key, sizeof(relay->mesh_key)) == 0;
+    sink->present_flags = (uint8_t)((sink->can_mesh ? PEER_PRESENT_MESH : 0) |
+                                    (info->is_prober ? PEER_PRESENT_PROBER : 0));
+    if (sink->present_flags == 0)
+        sink->present_flags = PEER_PRESENT_REGULAR;
+}
+
 void handshake_client_info(struct conn *conn, const uint8_t *payload, size_t len)
 {
     struct worker *worker = conn->worker;
@@ -171,6 +185,8 @@ void handshake_client_info(struct conn *conn, const uint8_t *payload, size_t len
         return;
     }
     conn->greeting->size = (uint32_t)size;
+    note_privileges(conn, &info);
+    sodium_memzero(info.mesh_key, sizeof(info.mesh_key));
     conn_set_state(conn, CONN_ADMISSION);
     admission_ask(conn, &info);
 }

@@ -41,9 +41,7 @@ void listener_format_address(const struct sockaddr *address, char out[LISTENER_A
     }
 }
 
-/* The options that each accepted socket inherits, so that accepting needs no further system
- * call. */
-static void set_tcp_options(int fd)
+void listener_set_tcp_options(int fd)
 {
     const int on = 1, lowat = NOTSENT_LOWAT;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -125,7 +123,7 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
         return -EINVAL;
     if (fd < 0)
         return fd;
-    set_tcp_options(fd);
+    listener_set_tcp_options(fd);
     set_buffers(fd, socket_buffer, log);
     pthread_mutex_init(&listener->lock, NULL);
     (void)getsockname(fd, (struct sockaddr *)&bound, &size);

@@ -49,4 +49,8 @@ void listener_set_user_timeout(struct listener *listener, unsigned ms);
 /* Writes "192.0.2.1:443" or "[2001:db8::1]:443"; "unix" or "unknown" for others. */
 void listener_format_address(const struct sockaddr *address, char out[LISTENER_ADDRESS_SIZE]);
 
+/* Sets the options of TCP that each accepted socket inherits of its listener, so that accepting
+ * needs no further system call; for sockets that connect, too. */
+void listener_set_tcp_options(int fd);
+
 #endif

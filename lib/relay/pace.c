@@ -3,6 +3,7 @@
 #include "relay/pace.h"
 
 #include "relay/conn.h"
+#include "relay/sink.h"
 #include "relay/worker.h"
 
 #define NS_PER_S 1000000000ull
@@ -14,8 +15,8 @@ void pace_charge(struct conn *conn, size_t bytes)
     uint64_t rate = limits_client_rate(limits);
     struct pace *pace = &conn->pace;
 
-    if (rate == 0)
-        return;
+    if (rate == 0 || conn->sink->can_mesh)
+        return; /* a mesh partner carries the packets of many */
     if (pace->full_at < worker->now)
         pace->full_at = worker->now;
     pace->full_at += (int64_t)(bytes * NS_PER_S / rate);

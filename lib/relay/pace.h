@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * client_rate: a client that sends faster is read more slowly. What has come is passed on, and then
- * the connection is not read until its bucket has filled up again; TCP tells the client.
+ * client_rate: a client that sends faster is read more slowly, unless it is a mesh partner. What
+ * has come is passed on, and then the connection is not read until its bucket has filled up again;
+ * TCP tells the client.
  *
  * The bucket is kept as the time at which it will be full. What is taken moves that time on by what
  * it takes at the rate to come back; the bucket is empty when that time lies as far ahead as the

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A peer: a node key with at least one connection, and which of its connections receives. */
+/* A peer: a node key that is connected here or at a mesh partner, and who receives for it. */
 #ifndef RELAY_PEER_H
 #define RELAY_PEER_H
 
@@ -9,6 +9,19 @@
 #include "relay/recipients.h"
 #include "relay/sink.h"
 
+/* A key at a mesh partner: packets for it may go by the link's sink. Made by the link's worker. */
+struct forwarder {
+    /* Fixed after creation. */
+    struct peer *peer; /* a reference */
+    struct sink *sink; /* a reference */
+
+    /* Guarded by the lock of the stripe of the peer's key. */
+    struct forwarder *next_of_peer;
+
+    /* Owned by the link's worker. */
+    struct forwarder *next, *prev; /* of the link */
+};
+
 struct peer {
     /* Fixed after creation. */
     hyperderp_key key;
@@ -17,14 +30,16 @@ struct peer {
     /* One for each connection of the key and for each sender that has it at hand. */
     atomic_uint refs;
 
-    /* The sink that receives; NULL once the last connection has left. Changed under the lock of the
+    /* The sink that receives: of a connection of the key, or, without any, of a link to a mesh
+     * partner; NULL once the peer is out of the table. Changed under the lock of the
      * key's stripe of the route table. Read with acquire by senders, to see whether the sink that
      * they have at hand is still the one: it is only compared, never followed. */
     _Atomic(struct sink *) active;
 
     /* Guarded by the stripe's lock. */
-    struct peer *chain; /* the next in the bucket */
-    struct sink *sinks; /* all connections, the one that sent last in front */
+    struct peer *chain;           /* the next in the bucket */
+    struct sink *sinks;           /* all connections, the one that sent last in front */
+    struct forwarder *forwarders; /* mesh partners that have the key, the oldest in front */
 
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;

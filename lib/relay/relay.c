@@ -47,6 +47,8 @@ static void set_options(hyperderp_relay *relay, const hyperderp_relay_options *o
     relay->admit = options->admit;
     relay->user = options->user;
     relay->worker_count = options->workers;
+    memcpy(relay->mesh_key, options->mesh_key, sizeof(relay->mesh_key));
+    relay->has_mesh_key = !sodium_is_zero(relay->mesh_key, sizeof(relay->mesh_key));
 }
 
 /* Copies the cores to pin workers to, or finds the usable ones. */
@@ -142,8 +144,11 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
         return -ENOMEM;
     memset(relay, 0, sizeof(*relay));
     set_options(relay, &options);
+    sodium_memzero(options.mesh_key, sizeof(options.mesh_key));
     route_init(&relay->routes, options.peer_changed, options.user);
     addresses_init(&relay->addresses);
+    watch_init(&relay->watch);
+    mesh_init(&relay->mesh);
     frame_depot_init(&relay->frames, options.memory_bytes);
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
@@ -231,6 +236,7 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     if (!relay)
         return;
     hyperderp_relay_stop(relay);
+    mesh_destroy(&relay->mesh);
     free_workers(relay);
     for (unsigned i = 0; i < relay->listener_count; i++) {
         listener_close(&relay->listeners[i]);
@@ -244,12 +250,14 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     free(relay->home);
     route_destroy(&relay->routes);
     addresses_destroy(&relay->addresses);
+    watch_destroy(&relay->watch);
     frame_depot_destroy(&relay->frames);
     vault_destroy(&relay->vault);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     pthread_mutex_destroy(&relay->life);
     hyperderp_private_key_wipe(&relay->private_key);
+    sodium_memzero(relay->mesh_key, sizeof(relay->mesh_key));
     free(relay);
 }
 

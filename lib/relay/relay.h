@@ -15,10 +15,13 @@
 #include "relay/limits.h"
 #include "relay/listener.h"
 #include "relay/log.h"
+#include "relay/mesh.h"
 #include "relay/route.h"
 #include "relay/stun.h"
+#include "relay/watch.h"
 #include "tls/ktls.h"
 #include "tls/vault.h"
+#include "wire/info.h"
 
 #define RELAY_MAX_LISTENERS 64
 #define RELAY_MAX_WORKERS   128
@@ -48,6 +51,8 @@ struct hyperderp_relay {
     unsigned *pin_cores; /* pin_core_count of them; worker n on the nth, over again */
     unsigned pin_core_count;
     unsigned socket_buffer;
+    bool has_mesh_key;
+    uint8_t mesh_key[INFO_MESH_KEY_SIZE];
     char *home; /* the page at /, as http_answer.h has it */
 
     /* Fixed after the start. */
@@ -65,6 +70,8 @@ struct hyperderp_relay {
     struct addresses addresses; /* of connections */
     struct frame_depot frames;
     struct vault vault; /* the keys of TLS connections */
+    struct watch_list watch;
+    struct mesh mesh;
 
     /* Relaxed: a bound; it orders nothing. */
     atomic_uint connections;

@@ -89,7 +89,46 @@ static void tell(const struct route_table *table, const struct peer *peer, bool 
 /* Needs the stripe's lock. */
 static void set_active(struct peer *peer)
 {
-    atomic_store_explicit(&peer->active, peer->sinks, memory_order_release);
+    struct sink *sink = peer->sinks;
+
+    if (!sink && peer->forwarders)
+        sink = peer->forwarders->sink;
+    atomic_store_explicit(&peer->active, sink, memory_order_release);
+}
+
+/* Needs the stripe's lock. Finds a key's peer or makes one that is not used yet, and adds a
+ * reference for the caller. NULL without memory. */
+static struct peer *stripe_take(struct route_stripe *stripe, const hyperderp_key *key,
+                                uint64_t hash)
+{
+    struct peer *peer = stripe_find(stripe, key, hash);
+
+    if (peer) {
+        peer_ref(peer);
+        return peer;
+    }
+    peer = stripe_grow(stripe) ? peer_new(key, hash) : NULL;
+    if (!peer)
+        return NULL;
+    struct peer **bucket = &stripe->buckets[hash & (stripe->bucket_count - 1)];
+    peer->chain = *bucket;
+    *bucket = peer;
+    stripe->peers++;
+    return peer;
+}
+
+/* Needs the stripe's lock. Takes a peer out that nobody receives for any more. Returns whether it
+ * was one. */
+static bool stripe_drop(struct route_stripe *stripe, struct peer *peer)
+{
+    if (peer->sinks || peer->forwarders)
+        return false;
+    struct peer **at = &stripe->buckets[peer->hash & (stripe->bucket_count - 1)];
+    while (*at != peer)
+        at = &(*at)->chain;
+    *at = peer->chain;
+    stripe->peers--;
+    return true;
 }
 
 /* Needs the stripe's lock. */
@@ -119,24 +158,14 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
 {
     uint64_t hash = route_hash(table, key);
     struct route_stripe *stripe = stripe_of(table, hash);
-    int result = 1;
 
     pthread_mutex_lock(&stripe->lock);
-    struct peer *peer = stripe_find(stripe, key, hash);
-    if (peer) {
-        peer_ref(peer);
-    } else {
-        peer = stripe_grow(stripe) ? peer_new(key, hash) : NULL;
-        if (!peer) {
-            pthread_mutex_unlock(&stripe->lock);
-            return -ENOMEM;
-        }
-        struct peer **bucket = &stripe->buckets[hash & (stripe->bucket_count - 1)];
-        peer->chain = *bucket;
-        *bucket = peer;
-        stripe->peers++;
-        result = 0;
+    struct peer *peer = stripe_take(stripe, key, hash);
+    if (!peer) {
+        pthread_mutex_unlock(&stripe->lock);
+        return -ENOMEM;
     }
+    int result = peer->sinks ? 1 : 0;
     sink_ref(sink);
     link_sink(peer, sink);
     if (result == 0)
@@ -155,11 +184,7 @@ bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink
     set_active(peer);
     bool last = peer->sinks == NULL;
     if (last) {
-        struct peer **at = &stripe->buckets[peer->hash & (stripe->bucket_count - 1)];
-        while (*at != peer)
-            at = &(*at)->chain;
-        *at = peer->chain;
-        stripe->peers--;
+        (void)stripe_drop(stripe, peer);
         tell(table, peer, false);
     }
     pthread_mutex_unlock(&stripe->lock);
@@ -186,7 +211,7 @@ struct peer *route_find(struct route_table *table, const hyperderp_key *key, str
     struct peer *peer = stripe_find(stripe, key, hash);
     if (peer) {
         peer_ref(peer);
-        *sink = peer->sinks;
+        *sink = atomic_load_explicit(&peer->active, memory_order_relaxed);
         sink_ref(*sink);
     }
     pthread_mutex_unlock(&stripe->lock);
@@ -207,4 +232,131 @@ struct sink *route_find_sink(struct route_table *table, const hyperderp_key *key
         sink_ref(sink);
     pthread_mutex_unlock(&stripe->lock);
     return sink;
+}
+
+struct sink *route_find_local(struct route_table *table, const hyperderp_key *key)
+{
+    uint64_t hash = route_hash(table, key);
+    struct route_stripe *stripe = stripe_of(table, hash);
+
+    pthread_mutex_lock(&stripe->lock);
+    struct peer *peer = stripe_find(stripe, key, hash);
+    struct sink *sink = peer ? peer->sinks : NULL;
+    if (sink)
+        sink_ref(sink);
+    pthread_mutex_unlock(&stripe->lock);
+    return sink;
+}
+
+bool route_list_local(struct route_table *table, unsigned number, hyperderp_key **keys,
+                      size_t *count)
+{
+    struct route_stripe *stripe = &table->stripes[number];
+
+    *keys = NULL;
+    *count = 0;
+    pthread_mutex_lock(&stripe->lock);
+    if (stripe->peers > 0)
+        *keys = calloc(stripe->peers, sizeof(**keys));
+    bool good = *keys || stripe->peers == 0;
+    for (unsigned i = 0; i < stripe->bucket_count && good; i++)
+        for (const struct peer *peer = stripe->buckets[i]; peer; peer = peer->chain)
+            if (peer->sinks)
+                (*keys)[(*count)++] = peer->key;
+    pthread_mutex_unlock(&stripe->lock);
+    if (*count == 0) { /* all of them are elsewhere */
+        free(*keys);
+        *keys = NULL;
+    }
+    return good;
+}
+
+unsigned route_break(struct route_table *table, const hyperderp_key *key)
+{
+    uint64_t hash = route_hash(table, key);
+    struct route_stripe *stripe = stripe_of(table, hash);
+    unsigned count = 0;
+
+    pthread_mutex_lock(&stripe->lock);
+    struct peer *peer = stripe_find(stripe, key, hash);
+    for (struct sink *sink = peer ? peer->sinks : NULL; sink; sink = sink->next_of_key) {
+        sink_break(sink);
+        count++;
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    return count;
+}
+
+/* ---- Keys at mesh partners ------------------------------------------------------------------- */
+
+/* Needs the stripe's lock. The place in the peer's list of the forwarder by this sink, or the
+ * list's end. */
+static struct forwarder **forwarder_place(struct peer *peer, const struct sink *sink)
+{
+    struct forwarder **at = &peer->forwarders;
+
+    while (*at && (*at)->sink != sink)
+        at = &(*at)->next_of_peer;
+    return at;
+}
+
+int route_forward(struct route_table *table, const hyperderp_key *key, struct sink *sink,
+                  struct forwarder **out)
+{
+    uint64_t hash = route_hash(table, key);
+    struct route_stripe *stripe = stripe_of(table, hash);
+    struct forwarder *forwarder = calloc(1, sizeof(*forwarder));
+
+    if (!forwarder)
+        return -ENOMEM;
+    pthread_mutex_lock(&stripe->lock);
+    struct peer *peer = stripe_take(stripe, key, hash);
+    struct forwarder **place = peer ? forwarder_place(peer, sink) : NULL;
+    int result = !peer ? -ENOMEM : *place ? -EEXIST : 0;
+    if (result == 0) {
+        sink_ref(sink);
+        *forwarder = (struct forwarder){.peer = peer, .sink = sink};
+        *place = forwarder;
+        set_active(peer);
+        *out = forwarder;
+    } else if (result == -EEXIST) {
+        *out = *place;
+    }
+    pthread_mutex_unlock(&stripe->lock);
+    if (result != 0) {
+        peer_unref(peer);
+        free(forwarder);
+    }
+    return result;
+}
+
+struct forwarder *route_find_forwarder(struct route_table *table, const hyperderp_key *key,
+                                       const struct sink *sink)
+{
+    uint64_t hash = route_hash(table, key);
+    struct route_stripe *stripe = stripe_of(table, hash);
+
+    pthread_mutex_lock(&stripe->lock);
+    struct peer *peer = stripe_find(stripe, key, hash);
+    struct forwarder *forwarder = peer ? *forwarder_place(peer, sink) : NULL;
+    pthread_mutex_unlock(&stripe->lock);
+    return forwarder;
+}
+
+bool route_unforward(struct route_table *table, struct forwarder *forwarder, struct peer **out)
+{
+    struct peer *peer = forwarder->peer;
+    struct route_stripe *stripe = stripe_of(table, peer->hash);
+
+    pthread_mutex_lock(&stripe->lock);
+    *forwarder_place(peer, forwarder->sink) = forwarder->next_of_peer;
+    set_active(peer);
+    bool gone = stripe_drop(stripe, peer);
+    pthread_mutex_unlock(&stripe->lock);
+    sink_unref(forwarder->sink);
+    free(forwarder);
+    *out = gone ? peer : NULL;
+    if (!gone)
+        peer_unref(peer);
+    return gone;
 }

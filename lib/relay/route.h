@@ -16,8 +16,8 @@
 #define ROUTE_STRIPES 256
 
 struct route_stripe {
-    /* Guards the buckets, and of the peers in them: active (writes), chain, sinks. The sinks' links
-     * too. Before a peer's or a sink's own lock. */
+    /* Guards the buckets, and of the peers in them: active (writes), chain, sinks, forwarders. The
+     * sinks' links too. Before a peer's or a sink's own lock. */
     _Alignas(64) pthread_mutex_t lock;
     struct peer **buckets;
     unsigned bucket_count; /* a power of two, or 0 */
@@ -47,16 +47,45 @@ void route_destroy(struct route_table *table);
 int route_join(struct route_table *table, const hyperderp_key *key, struct sink *sink,
                struct peer **peer);
 
-/* Takes a sink out. Returns true when it was its key's last: then nobody finds the peer any more.
- * Otherwise the sink that sent last becomes the active one. */
+/* Takes a sink out. Returns true when it was its key's last: then nobody finds the peer any more,
+ * unless it is at a mesh partner, too. Otherwise the sink that sent last becomes the active one. */
 bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink);
 
 /* Notes that a connection of a key has sent something: it becomes the active one. */
 void route_activate(struct route_table *table, struct peer *peer, struct sink *sink);
 
-/* Looks up a key. Returns its peer and stores its active sink, each with a reference for the
- * caller, or NULL. */
+/* Looks up a key. Returns its peer and stores its active sink, which may be a link's, each with a
+ * reference for the caller, or NULL. */
 struct peer *route_find(struct route_table *table, const hyperderp_key *key, struct sink **sink);
+
+/* The sink of the key's connection that sent last, with a reference for the caller; NULL when it
+ * has none here, wherever else it is. */
+struct sink *route_find_local(struct route_table *table, const hyperderp_key *key);
+
+/* Lists the keys of a stripe that have connections here, for the caller to free. False without
+ * memory. */
+bool route_list_local(struct route_table *table, unsigned stripe, hyperderp_key **keys,
+                      size_t *count);
+
+/* Breaks all connections of a key: each ends when its worker sees that. Returns their number. */
+unsigned route_break(struct route_table *table, const hyperderp_key *key);
+
+/*
+ * Notes that a key is at the mesh partner to which this link's sink leads, behind the partners that
+ * said so before; connections here come first in any case. *out receives the forwarder, for
+ * route_unforward(). 0; -EEXIST when that is known already, *out being the one that there is;
+ * -ENOMEM.
+ */
+int route_forward(struct route_table *table, const hyperderp_key *key, struct sink *sink,
+                  struct forwarder **out);
+
+/* The forwarder of a key by this sink, or NULL. For the link's worker, as others could free it. */
+struct forwarder *route_find_forwarder(struct route_table *table, const hyperderp_key *key,
+                                       const struct sink *sink);
+
+/* Takes a forwarder out, with its references. Returns true when the key now is nowhere: *peer is
+ * then the peer, with a reference for the caller. */
+bool route_unforward(struct route_table *table, struct forwarder *forwarder, struct peer **peer);
 
 /* Finds a certain connection of a key. Returns its sink with a reference for the caller, or
  * NULL. */

@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "relay/conn.h"
+#include "relay/link.h"
 #include "relay/sink.h"
 #include "relay/tls_queue.h"
 #include "relay/worker.h"
+#include "tls/client_handshake.h"
 #include "tls/ktls.h"
 
 _Static_assert(sizeof(struct secure) <= VAULT_OBJECT, "keys are in the vault");
@@ -138,6 +141,27 @@ static bool send_output(struct conn *conn)
     return len == 0 || conn_send_control(conn, bytes, len);
 }
 
+bool secure_call(struct conn *conn, struct tls_client *client, const char *host)
+{
+    conn->secure = vault_take(&conn->worker->relay->vault);
+    if (!conn->secure)
+        return false;
+    conn->secure->stage = SECURE_CALLING;
+    conn->secure->handshake = tls_client_handshake_new(client, host);
+    return conn->secure->handshake && send_output(conn);
+}
+
+/* A client's last words before the records begin must be gone by then, and not wait in the sink.
+ * They are short, and all that was sent before them has been answered: there is room. */
+static bool send_output_now(struct conn *conn)
+{
+    const uint8_t *bytes;
+    size_t len = tls_handshake_output(conn->secure->handshake, &bytes);
+
+    return len == 0 ||
+           send(conn->sink->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len;
+}
+
 static void read_records(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);
 static void hand_over(struct conn *conn);
 
@@ -159,9 +183,11 @@ static void take_over(struct conn *conn)
     }
     tls_queue_leave(conn);
     secure->stage = SECURE_OPEN;
-    counter_bump(&worker->counters->tls_handshakes[HYPERDERP_TLS_OK], 1);
+    counter_bump(&worker->counters->tls_handshakes[HYPERDERP_TLS_OK], conn->link == NULL);
     counters_add(worker->counters, COUNTER_tls_connections, 1);
     conn_set_state(conn, CONN_HTTP);
+    if (conn->link)
+        link_speak(conn);
     /* What follows may close the connection: the handshake, with the rest in it, stays until then.
      */
     struct tls_handshake *handshake = secure->handshake;
@@ -176,7 +202,7 @@ static void step(struct conn *conn, const uint8_t *bytes, size_t len)
 {
     enum tls_progress progress = tls_handshake_input(conn->secure->handshake, bytes, len);
 
-    if (!send_output(conn)) {
+    if (!(conn->link ? send_output_now(conn) : send_output(conn))) {
         conn_close(conn, CONN_END_RESOURCES);
         return;
     }
@@ -416,6 +442,9 @@ void secure_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, siz
         break; /* nothing is read */
     case SECURE_SHAKING:
         shake(conn, bytes, len);
+        break;
+    case SECURE_CALLING:
+        step(conn, bytes, len);
         break;
     case SECURE_OPEN:
         if (conn->secure->coming)

@@ -19,11 +19,13 @@
 #include "tls/handshake.h"
 
 struct conn;
+struct tls_client;
 
 enum secure_stage {
     SECURE_GREETED, /* waits for the whole of a ClientHello */
     SECURE_QUEUED,  /* the ClientHello waits for its turn (tls_queue.h); nothing is read */
     SECURE_SHAKING, /* has answered, waits for the client's Finished */
+    SECURE_CALLING, /* is a client itself (link.h), and has sent its ClientHello */
     SECURE_OPEN,    /* passes records */
     SECURE_KERNEL,  /* the same, but the kernel opens them (tls/ktls.h) */
     SECURE_ENDED,   /* holds nothing any more */
@@ -38,7 +40,7 @@ struct secure {
 
     /* Until then. */
     struct tls_server *server;       /* a reference */
-    struct tls_handshake *handshake; /* in SECURE_SHAKING */
+    struct tls_handshake *handshake; /* in SECURE_SHAKING and SECURE_CALLING */
     struct conn *next, *prev;        /* in a list of tls_queue.h */
     int64_t answered;                /* when the ClientHello was */
 };
@@ -46,6 +48,10 @@ struct secure {
 /* Puts TLS under a new connection, whose records the kernel is to make and open if offload is set;
  * the reference to server passes, also on failure. False without memory. */
 bool secure_begin(struct conn *conn, struct tls_server *server, bool offload);
+
+/* Puts TLS under a new connection of which this relay is the client, and sends the ClientHello;
+ * host is whom the certificate must be for. False without memory, or for what can be no host. */
+bool secure_call(struct conn *conn, struct tls_client *client, const char *host);
 
 /* Takes bytes that the client has sent, which lie in a chunk. */
 void secure_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len);

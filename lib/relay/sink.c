@@ -324,6 +324,16 @@ void sink_close(struct worker *worker, struct sink *sink)
     sink_drop(worker, sink, &dropped, broken ? HYPERDERP_DROP_WRITE_ERROR : HYPERDERP_DROP_GONE);
 }
 
+void sink_break(struct sink *sink)
+{
+    pthread_mutex_lock(&sink->lock);
+    if (!sink->closed && !sink->released && !sink->broken) {
+        sink->broken = true;
+        shutdown(sink->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&sink->lock);
+}
+
 void sink_release_socket(struct sink *sink)
 {
     pthread_mutex_lock(&sink->lock);

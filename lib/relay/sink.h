@@ -47,10 +47,13 @@ struct sink {
     uint64_t serial; /* unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
-    int64_t joined;       /* CLOCK_MONOTONIC in ns */
-    char *app_name;       /* or NULL */
-    struct sink_tls *tls; /* NULL: in the clear, or not yet */
-    bool websocket;       /* what it sends goes in WebSocket messages */
+    int64_t joined; /* CLOCK_MONOTONIC in ns */
+    char *app_name; /* or NULL */
+    bool can_mesh;  /* the client has the region's mesh key */
+    bool is_link;   /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
+    uint8_t present_flags; /* enum peer_present_flags */
+    struct sink_tls *tls;  /* NULL: in the clear, or not yet */
+    bool websocket;        /* what it sends goes in WebSocket messages */
 
     /* Figures for the list of peers: relaxed, they order nothing. The first three are written by
      * the conn's worker, delivered by the draining one, drops by any. */
@@ -68,6 +71,7 @@ struct sink {
     atomic_uint draining;
 
     /* Owned by the draining worker. */
+    int error; /* why a send failed, an errno; 0: none has */
     struct drainer *drainer;
     /* What must go out before all else: the frame of which the kernel has taken the beginning, and
      * records that are sealed. */
@@ -167,6 +171,10 @@ bool sink_is_acknowledged(struct sink *sink);
 /* Shuts the socket down and drops what waits; from now on the sink takes nothing. With TLS it says
  * so where that is possible at once. The conn's worker only. */
 void sink_close(struct worker *worker, struct sink *sink);
+
+/* Breaks the connection from whatever thread: the conn sees the end of its stream, and closes in
+ * its own time. Nothing to do for one that is closed. */
+void sink_break(struct sink *sink);
 
 /*
  * Closes the socket, now or as soon as nobody drains the sink. The conn's worker only, once, when

@@ -11,6 +11,7 @@
 #include "relay/acceptor.h"
 #include "relay/conn.h"
 #include "relay/drainer.h"
+#include "relay/mesh.h"
 #include "relay/stun.h"
 #include "relay/websocket_batch.h"
 
@@ -220,6 +221,7 @@ static void follow_phase(struct worker *worker)
     worker->phase = phase;
     acceptor_stop(worker);
     stun_stop(worker);
+    mesh_stop(worker);
     for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
 }
 
@@ -280,6 +282,7 @@ void worker_run(struct worker *worker)
 
     acceptor_start(worker);
     stun_start(worker);
+    mesh_start(worker);
     while (!is_done(worker)) {
         int count = io_poll(worker->loop, events, EVENTS_PER_TURN, time_to_wait(worker));
         if (count < 0) {

@@ -22,6 +22,7 @@
 
 struct conn;
 struct drainer;
+struct link;
 struct websocket_reader;
 struct websocket_writer;
 
@@ -59,6 +60,11 @@ struct worker {
     struct tls_ciphers ciphers; /* see worker_ciphers() */
     struct timer cipher_pause;  /* runs while ciphers hold keys */
     uint64_t cipher_uses;       /* when it was set */
+
+    struct watch_post watch; /* its message is shared, see there */
+
+    struct link *links; /* that have begun */
+    bool links_begin;   /* links that are added must be posted; guarded by the mesh's lock */
 
     struct slab drainers;
     unsigned drainer_count;

@@ -119,3 +119,31 @@ size_t frame_encode_restarting(uint8_t *out, uint32_t reconnect_in_ms, uint32_t 
     put_u32(out + FRAME_HEADER_SIZE + 4, try_for_ms);
     return FRAME_RESTARTING_SIZE;
 }
+
+size_t frame_encode_peer_present(uint8_t *out, const struct peer_present *peer)
+{
+    size_t name_len = peer->name ? strnlen(peer->name, FRAME_MAX_PRESENT_NAME) : 0;
+    uint8_t *at = out + FRAME_HEADER_SIZE;
+
+    memcpy(at, peer->key.bytes, HYPERDERP_KEY_SIZE);
+    at += HYPERDERP_KEY_SIZE;
+    memcpy(at, peer->ip, sizeof(peer->ip));
+    at += sizeof(peer->ip);
+    *at++ = (uint8_t)(peer->port >> 8);
+    *at++ = (uint8_t)peer->port;
+    *at++ = peer->flags;
+    *at++ = (uint8_t)name_len;
+    if (name_len > 0)
+        memcpy(at, peer->name, name_len);
+    at += name_len;
+    frame_header_encode(out, FRAME_PEER_PRESENT, (uint32_t)(at - out - FRAME_HEADER_SIZE));
+    return (size_t)(at - out);
+}
+
+void frame_encode_forward_header(uint8_t *out, const hyperderp_key *from, const uint8_t *to,
+                                 size_t len)
+{
+    frame_header_encode(out, FRAME_FORWARD_PACKET, (uint32_t)(2 * HYPERDERP_KEY_SIZE + len));
+    memcpy(out + FRAME_HEADER_SIZE, from->bytes, HYPERDERP_KEY_SIZE);
+    memcpy(out + FRAME_PACKET_OVERHEAD, to, HYPERDERP_KEY_SIZE);
+}

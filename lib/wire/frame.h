@@ -46,13 +46,28 @@ enum peer_gone_reason {
 #define FRAME_MAX_CLIENT_INFO 16384   /* bytes of payload; real ones have about 200 */
 #define FRAME_MAX_SKIPPED     1048576 /* bytes of payload of a frame that is not understood */
 
+/* What PeerPresent tells of a peer; never 0. */
+enum peer_present_flags {
+    PEER_PRESENT_REGULAR = 0x01,   /* nothing of the others */
+    PEER_PRESENT_MESH = 0x02,      /* has the mesh key: another node of the region, or a tool */
+    PEER_PRESENT_PROBER = 0x04,    /* a monitoring client */
+    PEER_PRESENT_NOT_IDEAL = 0x08, /* this relay is not the first choice of its region */
+};
+
+#define FRAME_MAX_PRESENT_NAME 64 /* bytes of the name that a peer gives itself */
+
 #define FRAME_KEEP_ALIVE_SIZE (FRAME_HEADER_SIZE)
 #define FRAME_PONG_SIZE       (FRAME_HEADER_SIZE + FRAME_PING_SIZE)
 #define FRAME_PEER_GONE_SIZE  (FRAME_HEADER_SIZE + HYPERDERP_KEY_SIZE + 1)
 #define FRAME_RESTARTING_SIZE (FRAME_HEADER_SIZE + 8)
+#define FRAME_MAX_PEER_PRESENT                                                                     \
+    (FRAME_HEADER_SIZE + HYPERDERP_KEY_SIZE + 16 + 2 + 1 + 1 + FRAME_MAX_PRESENT_NAME)
 
 /* Header and key in front of the packet, the same size in SendPacket and RecvPacket. */
 #define FRAME_PACKET_OVERHEAD (FRAME_HEADER_SIZE + HYPERDERP_KEY_SIZE)
+
+/* Header and the two keys in front of the packet in ForwardPacket. */
+#define FRAME_FORWARD_OVERHEAD (FRAME_HEADER_SIZE + 2 * HYPERDERP_KEY_SIZE)
 
 struct frame_header {
     uint8_t type; /* enum frame_type, or a value that is not known */
@@ -95,6 +110,21 @@ size_t frame_encode_pong(uint8_t *out, const uint8_t ping[FRAME_PING_SIZE]);
 size_t frame_encode_peer_gone(uint8_t *out, const hyperderp_key *peer,
                               enum peer_gone_reason reason);
 size_t frame_encode_restarting(uint8_t *out, uint32_t reconnect_in_ms, uint32_t try_for_ms);
+
+/* What PeerPresent says of a peer. */
+struct peer_present {
+    hyperderp_key key;
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t port;
+    uint8_t flags;    /* enum peer_present_flags */
+    const char *name; /* cut after FRAME_MAX_PRESENT_NAME bytes; or NULL */
+};
+size_t frame_encode_peer_present(uint8_t *out, const struct peer_present *peer); /* at most
+                                                                 FRAME_MAX_PEER_PRESENT bytes */
+
+/* Writes the FRAME_FORWARD_OVERHEAD bytes that go in front of a packet of len bytes. */
+void frame_encode_forward_header(uint8_t *out, const hyperderp_key *from, const uint8_t *to,
+                                 size_t len);
 
 /* No disco packet is larger: what only looks like one gets none of its privileges. */
 #define DISCO_MAX_PACKET 4096

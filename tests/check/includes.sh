@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # includes.sh [ROOT]: dependencies point one way, wire <- tls <- io <- relay <- daemon; the client
-# stands beside the relay. The daemon and the examples use the public headers alone, the public
+# stands below the relay, whose links are clients. The daemon and the examples use the public headers alone, the public
 # headers use nothing of lib/, and lib/wire does no I/O and reads no clock.
 set -eu
 cd "${1:-$(dirname "$0")/../..}"
@@ -13,7 +13,7 @@ declare -A may=(
     [lib/wire]="lib/wire include/hyperderp"
     [lib/tls]="lib/tls lib/wire include/hyperderp"
     [lib/io]="lib/io lib/tls lib/wire include/hyperderp"
-    [lib/relay]="lib/relay lib/io lib/tls lib/wire include/hyperderp"
+    [lib/relay]="lib/relay lib/client lib/io lib/tls lib/wire include/hyperderp"
     [lib/client]="lib/client lib/tls lib/wire include/hyperderp"
     [daemon]="daemon include/hyperderp"
     [examples]="include/hyperderp"

@@ -246,14 +246,14 @@ static void urls_and_nodes_have_a_form(void **state)
     expect_form("access", "verify_client_url", bad, false);
     expect_form("http", "home", good, true);
     expect_form("http", "home", bad, false);
-    expect_form("mesh", "with", good, true);
     GOOD("http", "home", "default", "blank");
     BAD("http", "home", "", "Default", "none");
     GOOD("access", "verify_client_url", "");
     GOOD("mesh", "with", "derp1b.example.com", "derp1b.example.com:3340", "10.0.0.2", "[::1]:3340",
-         "derp1b.example.com/10.0.0.2");
+         "derp1b.example.com/10.0.0.2", "derp1b.example.com:3340/10.0.0.2", "http://10.0.0.2:3340",
+         "https://a", "https://a/derp", "http://[::1]:3340/");
     BAD("mesh", "with", "", "/", "a/", "/a", "a/b/c", "a b", "a:b", ":443", "a:99999", "ftp://a",
-        "http://", "http://a:99999", "[zz]:1");
+        "http://", "http://a:99999", "[zz]:1", "https://a/other", "https://a?x", "a/b:443");
 }
 
 /* A file with every key set reads, in both languages, and what is printed reads back. */

@@ -131,7 +131,7 @@ static void each_path_has_its_answer(void **state)
         {"GET", "/status.json", 200, "\"history\":{"},
         {"GET", "/debug/peers", 200, "{\"count\":0,\"peers\":[]}"},
         {"GET", "/debug/workers", 200, "\"loop_turns\":"},
-        {"GET", "/debug/mesh", 200, "{\"links\":[]}"},
+        {"GET", "/debug/mesh", 200, "{\"links\":[],\"watchers\":0}"},
         {"GET", "/debug/other", 404, "not found"},
         {"GET", "/nothing", 404, "not found"},
         {"GET", "//", 404, "not found"},

@@ -52,24 +52,27 @@ type daemon struct {
 	pairs counters
 }
 
-// writeConfiguration writes the file of a relay with TLS, and returns its name.
-func writeConfiguration(t *testing.T, s settings) string {
+// writeConfiguration writes the file of a relay, and returns its name.
+func writeConfiguration(t *testing.T, c cell, s settings) string {
 	t.Helper()
 	text := s.more + fmt.Sprintf(`
 key_file = "%s/derp.key"
 [[listener]]
 address = "%s"
-tls = true
+tls = %v
 [metrics]
 address = ""
 [stun]
 address = "127.0.0.1:0"
 [tls]
 hostname = "%s"
-`, s.folder, s.listen, s.host)
+`, s.folder, s.listen, c.tls, s.host)
 	if s.identity != nil {
 		text += fmt.Sprintf("cert = %q\nkey = %q\n", s.identity.write(t, s.folder),
 			filepath.Join(s.folder, identityKeyFile))
+	}
+	if s.meshKey != "" {
+		text += meshLines(t, s)
 	}
 	name := filepath.Join(s.folder, "config.toml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -87,8 +90,8 @@ func startDaemon(ctx context.Context, t *testing.T, c cell, s settings) *daemon 
 		pairs:  counters{},
 	}
 	where := []string{"--listen", s.listen}
-	if c.tls {
-		where = []string{"--config", writeConfiguration(t, s)}
+	if c.tls || s.more != "" || s.meshKey != "" {
+		where = []string{"--config", writeConfiguration(t, c, s)}
 	}
 	d.cmd = exec.Command(os.Getenv("HYPER_DERP"), append(where,
 		"--workers", strconv.Itoa(c.workers), "--engine", c.engine, "--log-level", "debug")...)

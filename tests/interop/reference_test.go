@@ -46,6 +46,11 @@ func startReference(t *testing.T, c cell, s settings) *reference {
 	}
 	ref := &reference{listener: listener, served: make(chan struct{})}
 	ref.derp = derpserver.New(key.NewNode(), ref.logf)
+	if s.meshKey != "" {
+		if err := ref.derp.SetMeshKey(s.meshKey); err != nil {
+			t.Fatal(err)
+		}
+	}
 	handler := derpserver.Handler(ref.derp)
 	mux := http.NewServeMux()
 	mux.Handle("/derp", derpserver.AddWebSocketSupport(ref.derp, handler))

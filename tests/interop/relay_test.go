@@ -171,6 +171,8 @@ type settings struct {
 	folder   string    // of its key and certificates: another relay in it is the same for clients
 	identity *identity // what it shows to clients; nil: what it made itself
 	more     string    // lines of the configuration, which begin at its top
+	meshKey  string    // 64 hexadecimal digits
+	meshWith []*relay  // nodes of the region that this one is to connect to
 }
 
 func (s *settings) complete(t *testing.T) {

@@ -247,8 +247,15 @@ static bool handshakes_are(const hyperderp_counters *counters, uint64_t value)
 struct client_socket *fixture_join_as(const struct fixture *fixture,
                                       const hyperderp_private_key *private_key)
 {
-    struct client_options options = {.private_key = *private_key,
-                                     .info = {.version = DERP_PROTOCOL_VERSION}};
+    return fixture_join_with(fixture, private_key,
+                             &(struct client_info){.version = DERP_PROTOCOL_VERSION});
+}
+
+struct client_socket *fixture_join_with(const struct fixture *fixture,
+                                        const hyperderp_private_key *private_key,
+                                        const struct client_info *info)
+{
+    struct client_options options = {.private_key = *private_key, .info = *info};
     struct client_socket *client;
     uint64_t joined = fixture_counters(fixture).handshakes_ok;
     const struct client_tls_options tls = {.client = trust()};

@@ -55,6 +55,9 @@ bool counters_at_rest(const hyperderp_counters *counters,
 struct client_socket *fixture_join(const struct fixture *fixture, int receive_buffer);
 struct client_socket *fixture_join_as(const struct fixture *fixture,
                                       const hyperderp_private_key *private_key);
+struct client_socket *fixture_join_with(const struct fixture *fixture,
+                                        const hyperderp_private_key *private_key,
+                                        const struct client_info *info);
 
 /* A connected blocking socket that has sent nothing, but what TLS needs. Closed by
  * fixture_hang_up(). */

@@ -254,11 +254,11 @@ static void check_counting(const struct client_message *m, size_t len, uint8_t f
 static void check_traffic(size_t i, const struct client_message *m)
 {
     static const enum client_message_type types[] = {
-        CLIENT_MESSAGE_PACKET,    CLIENT_MESSAGE_PACKET,     CLIENT_MESSAGE_PACKET,
-        CLIENT_MESSAGE_PEER_GONE, CLIENT_MESSAGE_PEER_GONE,  CLIENT_MESSAGE_PING,
-        CLIENT_MESSAGE_PONG,      CLIENT_MESSAGE_KEEP_ALIVE, CLIENT_MESSAGE_HEALTH,
-        CLIENT_MESSAGE_HEALTH,    CLIENT_MESSAGE_RESTARTING, CLIENT_MESSAGE_OTHER,
-        CLIENT_MESSAGE_OTHER,     CLIENT_MESSAGE_OTHER,
+        CLIENT_MESSAGE_PACKET,       CLIENT_MESSAGE_PACKET,     CLIENT_MESSAGE_PACKET,
+        CLIENT_MESSAGE_PEER_GONE,    CLIENT_MESSAGE_PEER_GONE,  CLIENT_MESSAGE_PING,
+        CLIENT_MESSAGE_PONG,         CLIENT_MESSAGE_KEEP_ALIVE, CLIENT_MESSAGE_HEALTH,
+        CLIENT_MESSAGE_HEALTH,       CLIENT_MESSAGE_RESTARTING, CLIENT_MESSAGE_OTHER,
+        CLIENT_MESSAGE_PEER_PRESENT, CLIENT_MESSAGE_OTHER,
     };
     static const size_t packets[] = {1400, 0, FRAME_MAX_PACKET};
 
@@ -288,7 +288,9 @@ static void check_traffic(size_t i, const struct client_message *m)
         assert_int_equal(m->frame_type, 0x77);
         check_counting(m, 3, 8);
     } else if (i == 12) {
-        assert_int_equal(m->frame_type, FRAME_PEER_PRESENT);
+        assert_int_equal(m->type, CLIENT_MESSAGE_PEER_PRESENT);
+        assert_int_equal(m->len, 51);
+        assert_memory_equal(m->peer.bytes, m->payload, HYPERDERP_KEY_SIZE);
     } else if (i == 13) {
         check_counting(m, FRAME_MAX_SKIPPED, 10);
     }

@@ -283,6 +283,30 @@ static void clients_are_told(void **state)
     fixture_stop(&fixture);
 }
 
+/* A mesh partner carries the packets of many: the rate of one client is not for it. */
+static void mesh_partners_are_exempt(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
+    struct client_info info = {.version = DERP_PROTOCOL_VERSION, .has_mesh_key = true};
+    hyperderp_private_key private_key;
+    const unsigned packets = 200;
+    struct fixture fixture;
+
+    options.client_rate = 2000;
+    memset(options.mesh_key, 7, sizeof(options.mesh_key));
+    memset(info.mesh_key, 7, sizeof(info.mesh_key));
+    fixture_start(&fixture, &options, 0);
+    assert_int_equal(hyperderp_private_key_generate(&private_key), 0);
+    struct client_socket *partner = fixture_join_with(&fixture, &private_key, &info);
+    struct client_socket *to = fixture_join(&fixture, 0);
+    (void)pass_all(partner, to, packets, SIZE);
+    fixture_wait(&fixture, counters_at_rest, packets);
+    assert_int_equal(fixture_counters(&fixture).client_rate_pauses, 0);
+    client_socket_close(partner);
+    client_socket_close(to);
+    fixture_stop(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +317,7 @@ int main(void)
         FIXTURE_ON_ALL(paused_clients_still_receive),
         FIXTURE_ON_ALL(paused_client_leaves),
         FIXTURE_ON_ALL(clients_are_told),
+        FIXTURE_ON_ALL(mesh_partners_are_exempt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,6 +247,90 @@ static void thousands(void **state)
     }
 }
 
+/* ---- Keys at mesh partners --------------------------------------------------------------------
+ */
+
+/* The partner that told first receives, then the next; a connection here comes before them all; and
+ * the key is gone when the last of all has left. */
+static void forwarders_in_their_order(void **state)
+{
+    static struct worker worker;
+    struct sink *link[3], *here = make_sink(&worker);
+    struct forwarder *forwarder[3], *again = NULL;
+    hyperderp_key key = key_of(7);
+    struct peer *peer, *gone;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        link[i] = make_sink(&worker);
+        assert_int_equal(route_forward(&table, &key, link[i], &forwarder[i]), 0);
+        assert_true(receives(&key, link[0]));
+    }
+    assert_int_equal(route_forward(&table, &key, link[1], &again), -EEXIST);
+    assert_ptr_equal(again, forwarder[1]);
+    assert_ptr_equal(route_find_forwarder(&table, &key, link[2]), forwarder[2]);
+    assert_null(route_find_forwarder(&table, &key, here));
+    assert_null(route_find_local(&table, &key));
+    assert_int_equal(told.ups, 0); /* the embedder is told of connections here */
+
+    assert_int_equal(route_join(&table, &key, here, &peer), 0);
+    assert_int_equal(told.ups, 1);
+    assert_true(receives(&key, here));
+    assert_false(route_unforward(&table, forwarder[0], &gone));
+    assert_null(gone);
+    assert_true(receives(&key, here));
+    assert_true(route_leave(&table, peer, here));
+    assert_int_equal(told.downs, 1);
+    assert_true(receives(&key, link[1]));
+    assert_ptr_equal(atomic_load(&peer->active), link[1]);
+
+    assert_false(route_unforward(&table, forwarder[1], &gone));
+    assert_true(receives(&key, link[2]));
+    assert_true(route_unforward(&table, forwarder[2], &gone));
+    assert_ptr_equal(gone, peer);
+    assert_null(atomic_load(&peer->active));
+    assert_true(receives(&key, NULL));
+    peer_unref(gone);
+    peer_unref(peer);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(refs(link[i]), 1);
+        sink_unref(link[i]);
+    }
+    sink_unref(here);
+}
+
+/* A list of who is here names nobody who is elsewhere. */
+static void lists_those_here(void **state)
+{
+    static struct worker worker;
+    struct sink *sink = make_sink(&worker), *link = make_sink(&worker);
+    struct forwarder *forwarder;
+    hyperderp_key here = key_of(1), there = key_of(2), *keys;
+    struct peer *peer, *gone;
+    size_t count, sum = 0;
+
+    (void)state;
+    assert_int_equal(route_join(&table, &here, sink, &peer), 0);
+    assert_int_equal(route_forward(&table, &there, link, &forwarder), 0);
+    for (unsigned i = 0; i < ROUTE_STRIPES; i++) {
+        assert_true(route_list_local(&table, i, &keys, &count));
+        for (size_t k = 0; k < count; k++)
+            assert_true(hyperderp_key_equal(&keys[k], &here));
+        sum += count;
+        free(keys);
+    }
+    assert_int_equal(sum, 1);
+    struct sink *found = route_find_local(&table, &here);
+    assert_ptr_equal(found, sink);
+    sink_unref(found);
+    assert_true(route_leave(&table, peer, sink));
+    assert_true(route_unforward(&table, forwarder, &gone));
+    peer_unref(peer);
+    peer_unref(gone);
+    sink_unref(sink);
+    sink_unref(link);
+}
+
 /* ---- Whom a peer has sent to ----------------------------------------------------------------- */
 
 static void recipients_are_taken_once(void **state)
@@ -390,6 +475,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(found_by_serial, begin, end),
         cmocka_unit_test_setup_teardown(a_peer_that_comes_back_is_another, begin, end),
         cmocka_unit_test_setup_teardown(thousands, begin, end),
+        cmocka_unit_test_setup_teardown(forwarders_in_their_order, begin, end),
+        cmocka_unit_test_setup_teardown(lists_those_here, begin, end),
         cmocka_unit_test(recipients_are_taken_once),
         cmocka_unit_test(many_threads),
     };
