@@ -333,8 +333,10 @@ run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh'
+run_e2e = $(RUNNER) --timeout 900 run e2e 'go_test:tests/check/e2e.sh'
 run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
-	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh'
+	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh' \
+	'nginx:tests/tools/nginx.sh' 'haproxy:tests/tools/haproxy.sh'
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
 	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
@@ -353,9 +355,9 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-tools check-install check-packages check-vm fuzz
+.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm fuzz
 check: all $(INSTALLED) ## build, then run all tests
-	$(call run_suites,style unit integration interop tools install)
+	$(call run_suites,style unit integration interop e2e tools install)
 
 check-style: $(SHARED) $(CONFIG_PAGES) ## formatting, direction of includes, exported symbols
 	$(call run_suites,style)
@@ -369,7 +371,10 @@ check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start t
 check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client; they need Go
 	$(call run_suites,interop)
 
-check-tools: $(DAEMON) ## TLS with OpenSSL's and GnuTLS's own programs, and with curl
+check-e2e: $(DAEMON) ## two real tailscaled that reach each other through the daemon alone; needs Go
+	$(call run_suites,e2e)
+
+check-tools: $(DAEMON) $(BENCH) ## OpenSSL's and GnuTLS's own programs, curl, and behind nginx and HAProxy
 	$(call run_suites,tools)
 
 check-install: $(INSTALLED) $(CONFIG_PAGES) ## install under a temporary DESTDIR and build programs against it

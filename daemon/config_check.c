@@ -7,14 +7,23 @@
 
 #define NOWHERE ((struct document_place){0, 0})
 
-static void check_listener(const struct config_listener *listener, const char *file,
-                           struct problems *problems)
+/* What systemd hands over is known when it has: the library looks at that. */
+static void check_proxies(const struct config_listener *listener, const char *file,
+                          struct problems *problems)
 {
-    const char *from = listener->place.line ? file : NULL;
+    bool is_ip = strncmp(listener->address, "unix:", 5) != 0 &&
+                 strncmp(listener->address, "systemd:", 8) != 0;
 
-    if (strncmp(listener->address, "unix:", 5) == 0)
-        problems_add(problems, from, listener->place,
-                     "listener %s: unix sockets are not in this build yet", listener->address);
+    if (!listener->proxy_protocol && listener->trusted_proxies.count > 0)
+        problems_add(problems, file, listener->place,
+                     "listener %s: trusted_proxies are given, and proxy_protocol is not true: set "
+                     "it, or leave them out",
+                     listener->address);
+    if (listener->proxy_protocol && listener->trusted_proxies.count == 0 && is_ip)
+        problems_add(problems, file, listener->place,
+                     "listener %s: proxy_protocol needs trusted_proxies, the networks that its "
+                     "headers may come from",
+                     listener->address);
 }
 
 static bool listens_twice(const struct config *config, size_t at)
@@ -42,7 +51,8 @@ int config_check(const struct config *config, const char *file, struct problems 
     size_t before = problems->total;
 
     for (size_t i = 0; i < config->listener_count; i++) {
-        check_listener(&config->listeners[i], file, problems);
+        check_proxies(&config->listeners[i], config->listeners[i].place.line ? file : NULL,
+                      problems);
         if (listens_twice(config, i))
             problems_add(problems, config->listeners[i].place.line ? file : NULL,
                          config->listeners[i].place, "listener %s: given twice",

@@ -28,7 +28,7 @@ static enum host_kind kind_of(const char *host)
 
 unsigned derpmap_port(const char *address)
 {
-    const char *colon = strrchr(address, ':');
+    const char *colon = strncmp(address, "unix:", 5) == 0 ? NULL : strrchr(address, ':');
     char *end;
     unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
 

@@ -80,7 +80,7 @@ static void tell_node(const struct daemon *daemon)
     const struct config *config = &daemon->config;
     const hyperderp_certificate *certificate = daemon->renewal.certificate;
     struct derpmap_node node;
-    char address[64] = "";
+    char address[128] = "";
     int tls = 0;
 
     if (!certificate || !*config->tls.hostname ||
@@ -99,7 +99,7 @@ static void tell_node(const struct daemon *daemon)
 static void say_hello(const struct daemon *daemon)
 {
     const hyperderp_relay *relay = daemon->status.relay;
-    char text[HYPERDERP_KEY_TEXT_SIZE], address[64] = "", web[64] = "";
+    char text[HYPERDERP_KEY_TEXT_SIZE], address[128] = "", web[64] = "";
     hyperderp_key key;
 
     hyperderp_relay_public_key(relay, &key);

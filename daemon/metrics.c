@@ -150,6 +150,14 @@ static void write_certificate_reloads(FILE *out, const struct metric *metric,
     labelled(out, metric, "outcome", "failed", figures->status->certificate_reload_errors);
 }
 
+static void write_proxy_headers(FILE *out, const struct metric *metric,
+                                const struct figures *figures)
+{
+    labelled(out, metric, "outcome", "ok", figures->relay.proxy_headers_ok);
+    labelled(out, metric, "outcome", "local", figures->relay.proxy_headers_local);
+    labelled(out, metric, "outcome", "bad", figures->relay.proxy_headers_bad);
+}
+
 static void write_stun_answers(FILE *out, const struct metric *metric,
                                const struct figures *figures)
 {
@@ -169,6 +177,7 @@ static void write_frames(FILE *out, const struct metric *metric, const struct fi
     labelled(out, metric, "frame", "keep_alive", figures->relay.keepalives);
     labelled(out, metric, "frame", "pong", figures->relay.pongs);
     labelled(out, metric, "frame", "peer_gone", figures->relay.peer_gone_frames);
+    labelled(out, metric, "frame", "health", figures->relay.health_frames);
 }
 
 static void write_forwarded(FILE *out, const struct metric *metric, const struct figures *figures)
@@ -290,12 +299,19 @@ static const struct metric metrics[] = {
     {"hyper_derp_packets_delivered_total", "counter", "",
      "Packets that the kernel took whole for their receiver.", RELAY(packets_delivered)},
     {"hyper_derp_drops_total", "counter", "reason, kind",
-     "Packets dropped: no such peer, its queue full, it left, its connection broke, no memory.",
+     "Packets dropped: no such peer, its queue full, it left, its connection broke, no memory, "
+     "several clients that use its key.",
      write_drops, 0},
     {"hyper_derp_connections", "gauge", "state", "Open connections, by how far they are.",
      write_states, 0},
     {"hyper_derp_home_clients", "gauge", "", "Connections that named this relay their home.",
      RELAY(home_clients)},
+    {"hyper_derp_not_ideal_connections", "gauge", "",
+     "Connections of clients that prefer another node of the region.",
+     RELAY(not_ideal_connections)},
+    {"hyper_derp_muted_connections", "gauge", "",
+     "Connections that get no packets, as several clients use their key and send.",
+     RELAY(muted_connections)},
     {"hyper_derp_queued_bytes", "gauge", "", "Bytes of frames that wait or are half received.",
      RELAY(queued_bytes)},
     {"hyper_derp_accepts_total", "counter", "", "Connections accepted.", RELAY(accepts)},
@@ -325,6 +341,11 @@ static const struct metric metrics[] = {
     {"hyper_derp_client_rate_pauses_total", "counter", "",
      "Times that reading from a client paused, as it had sent more than limits.client_rate.",
      RELAY(client_rate_pauses)},
+
+    {"hyper_derp_proxy_headers_total", "counter", "outcome",
+     "Headers of the PROXY protocol: ok told the client's address, local none (a proxy's own check "
+     "of the relay, for one), and bad were none or malformed: these connections are closed.",
+     write_proxy_headers, 0},
 
     {"hyper_derp_tls_handshakes_total", "counter", "outcome",
      "TLS handshakes, by how they ended: not_tls is something else on the port, gave_way one of "

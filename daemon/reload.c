@@ -85,13 +85,29 @@ static void note_change(FILE *out, const struct schema_key *key, const struct co
     schema_print_value(key, after, out);
 }
 
+static bool same_strings(const struct config_strings *a, const struct config_strings *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i], b->items[i]) != 0)
+            return false;
+    return true;
+}
+
+static bool same_listener(const struct config_listener *a, const struct config_listener *b)
+{
+    return strcmp(a->address, b->address) == 0 && a->tls == b->tls &&
+           a->proxy_protocol == b->proxy_protocol &&
+           same_strings(&a->trusted_proxies, &b->trusted_proxies);
+}
+
 static bool same_listeners(const struct config *a, const struct config *b)
 {
     if (a->listener_count != b->listener_count)
         return false;
     for (size_t i = 0; i < a->listener_count; i++)
-        if (strcmp(a->listeners[i].address, b->listeners[i].address) != 0 ||
-            a->listeners[i].tls != b->listeners[i].tls)
+        if (!same_listener(&a->listeners[i], &b->listeners[i]))
             return false;
     return true;
 }

@@ -25,14 +25,17 @@ static void log_tls(const hyperderp_counters *c)
 
 static void log_limits(const hyperderp_counters *c)
 {
-    char refused[256];
+    char refused[512];
     int at = 0;
 
     for (unsigned i = 0; i < HYPERDERP_REFUSALS; i++)
         at += snprintf(refused + at, sizeof(refused) - (size_t)at, "refused_%s=%" PRIu64 " ",
                        hyperderp_refusal_name((hyperderp_refusal)i), c->refused[i]);
-    log_print(HYPERDERP_LOG_INFO, "counters: %sclient_rate_pauses=%" PRIu64, refused,
-              c->client_rate_pauses);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: %sclient_rate_pauses=%" PRIu64 " proxy_headers_ok=%" PRIu64
+              " proxy_headers_local=%" PRIu64 " proxy_headers_bad=%" PRIu64,
+              refused, c->client_rate_pauses, c->proxy_headers_ok, c->proxy_headers_local,
+              c->proxy_headers_bad);
     log_print(HYPERDERP_LOG_INFO,
               "counters: websocket_upgrades=%" PRIu64 " websocket_connections=%" PRIu64,
               c->websocket_upgrades, c->websocket_connections);
@@ -67,10 +70,10 @@ void report_counters(const hyperderp_relay *relay)
               "counters: " U(accepts) U(accept_errors) U(slab_exhausts) U(handshakes_ok)
                   U(handshakes_denied) U(handshakes_failed) U(handshakes_timed_out) U(http_requests)
                       U(protocol_errors) U(unknown_frames) U(pings) U(pongs) U(keepalives)
-                          U(peer_gone_frames) "duplicate_connections=%" PRIu64,
+                          U(peer_gone_frames) U(health_frames) "duplicate_connections=%" PRIu64,
               c.accepts, c.accept_errors, c.slab_exhausts, c.handshakes_ok, c.handshakes_denied,
               c.handshakes_failed, c.handshakes_timed_out, c.http_requests, c.protocol_errors,
-              c.unknown_frames, c.pings, c.pongs, c.keepalives, c.peer_gone_frames,
+              c.unknown_frames, c.pings, c.pongs, c.keepalives, c.peer_gone_frames, c.health_frames,
               c.duplicate_connections);
     log_tls(&c);
     log_limits(&c);
@@ -80,8 +83,9 @@ void report_counters(const hyperderp_relay *relay)
               c.packets_forwarded_in, c.packets_forwarded_out, c.mesh_refused, c.mesh_closed_peers,
               c.mesh_watchers_lost);
     log_print(HYPERDERP_LOG_INFO,
-              "counters: " U(connections) U(peers_active) U(home_clients)
-                  U(queued_bytes) "workers=%" PRIu64,
-              c.connections, c.peers_active, c.home_clients, c.queued_bytes, c.workers);
+              "counters: " U(connections) U(peers_active) U(home_clients) U(not_ideal_connections)
+                  U(muted_connections) U(queued_bytes) "workers=%" PRIu64,
+              c.connections, c.peers_active, c.home_clients, c.not_ideal_connections,
+              c.muted_connections, c.queued_bytes, c.workers);
 #undef U
 }

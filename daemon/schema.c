@@ -70,20 +70,30 @@ const struct schema_key schema_keys[] = {
      "\"127.0.0.1\"", .check = schema_check_listen,
      .doc =
          "`HOST:PORT`; `:PORT` for every IPv4 and IPv6 address; `[::1]:PORT`; `systemd:NAME` for a "
-         "socket that systemd hands over, by its FileDescriptorName; `unix:/run/x.sock` (not in "
-         "this build yet)."},
+         "socket that systemd hands over, by its FileDescriptorName; `unix:/PATH` for a socket in "
+         "the "
+         "file system, for a proxy on the same machine. Its file gets the mode 0660: put the "
+         "proxy's "
+         "user into the daemon's group. It is removed at the stop, and one that nobody listens on "
+         "any more is replaced."},
     {"listener", "tls", SCHEMA_BOOLEAN, OF(tls), "true", "false", "\"yes\"",
      .doc =
          "Whether clients speak TLS 1.3 on it. `false` is for trying out, or behind a proxy that "
          "does TLS."},
     {"listener", "proxy_protocol", SCHEMA_BOOLEAN, OF(proxy_protocol), "false", "true", "1",
-     .later = "the PROXY protocol",
-     .doc = "Whether each connection begins with a header of the PROXY protocol, v1 or v2, from a "
-            "load "
-            "balancer."},
+     .doc =
+         "Whether each connection begins with a header of the PROXY protocol, v1 or v2, in which a "
+         "load balancer tells the client's address. That address is then the connection's own: in "
+         "the log, for `limits.connections_per_ip`, and for who decides about the client. Without "
+         "a "
+         "good header a connection is closed. See docs/proxies.md."},
     {"listener", "trusted_proxies", SCHEMA_STRINGS, OF(trusted_proxies), "[]", "[\"10.0.0.0/8\"]",
-     "[\"10.0.0.0/33\"]", .check = check_network, .later = "the PROXY protocol",
-     .doc = "The networks that such a header may come from."},
+     "[\"10.0.0.0/33\"]", .check = check_network,
+     .doc =
+         "The networks, or addresses, that such a header may come from; with `proxy_protocol` at "
+         "least one, as who sends a header is believed: give the proxies' own addresses. "
+         "Connections from elsewhere are closed at once. A `unix:` listener needs none: the mode "
+         "of its file says who can connect."},
 
     /* ---- TLS ---- */
     {"tls", "cert", SCHEMA_STRING, FIELD(tls.cert), "\"\"",

@@ -94,6 +94,9 @@ static int add_listener(hyperderp_relay *relay, const struct config_listener *fr
     hyperderp_listener_options_init(&options);
     if (from->tls)
         options = *tls;
+    options.proxy_protocol = from->proxy_protocol;
+    options.trusted_proxies = (const char *const *)from->trusted_proxies.items;
+    options.trusted_proxy_count = (unsigned)from->trusted_proxies.count;
     if (strncmp(from->address, systemd, sizeof(systemd) - 1) == 0) {
         options.fd = handed_sockets_find(handed, from->address + sizeof(systemd) - 1);
         if (options.fd < 0)
@@ -155,7 +158,8 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
     if (error == 0)
         error = mesh_begin(*out, &config->mesh);
     if (error)
-        return error == -EINVAL || error == -ENOENT ? STATUS_CONFIG : STATUS_SYSTEM;
+        return error == -EINVAL || error == -ENOENT || error == -EEXIST ? STATUS_CONFIG
+                                                                        : STATUS_SYSTEM;
     error = hyperderp_relay_start(*out);
     if (error)
         log_print(HYPERDERP_LOG_ERROR, "cannot start the relay: %s", strerror(-error));

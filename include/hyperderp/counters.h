@@ -25,10 +25,12 @@ typedef enum hyperderp_drop_reason {
     HYPERDERP_DROP_QUEUE_FULL = 1,   /**< the destination is slow: the oldest waiting packet went */
     HYPERDERP_DROP_GONE = 2,         /**< the destination left while the packet waited */
     HYPERDERP_DROP_WRITE_ERROR = 3,  /**< the destination's connection broke or timed out */
-    HYPERDERP_DROP_MEMORY = 4        /**< memory_bytes is used up, or the system has no memory */
+    HYPERDERP_DROP_MEMORY = 4,       /**< memory_bytes is used up, or the system has no memory */
+    /** several clients with the destination's key take turns in sending, so none receives */
+    HYPERDERP_DROP_DUPLICATE_KEY = 5
 } hyperderp_drop_reason;
 /** Number of drop reasons in this header. */
-#define HYPERDERP_DROP_REASONS 5
+#define HYPERDERP_DROP_REASONS 6
 
 /** What kind of packet it was. */
 typedef enum hyperderp_packet_kind {
@@ -45,10 +47,11 @@ typedef enum hyperderp_connection_state {
     HYPERDERP_CONNECTION_ADMISSION = 2, /**< admit() has not answered yet */
     HYPERDERP_CONNECTION_OPEN = 3,      /**< a client that has joined */
     HYPERDERP_CONNECTION_CLOSING = 4,   /**< the last bytes are sent to it */
-    HYPERDERP_CONNECTION_TLS = 5        /**< its TLS handshake is not done */
+    HYPERDERP_CONNECTION_TLS = 5,       /**< its TLS handshake is not done */
+    HYPERDERP_CONNECTION_PROXY = 6      /**< the header of the PROXY protocol is waited for */
 } hyperderp_connection_state;
 /** Number of connection states in this header. */
-#define HYPERDERP_CONNECTION_STATES 6
+#define HYPERDERP_CONNECTION_STATES 7
 
 /** How a TLS handshake ended. */
 typedef enum hyperderp_tls_outcome {
@@ -62,16 +65,18 @@ typedef enum hyperderp_tls_outcome {
 /** Number of outcomes in this header. */
 #define HYPERDERP_TLS_OUTCOMES 6
 
-/** Why a connection was closed as soon as it had been accepted. */
+/** Why a connection was closed as soon as it had been accepted, or behind a proxy as soon as that
+ * had told its address. */
 typedef enum hyperderp_refusal {
     HYPERDERP_REFUSED_MAX_CONNECTIONS = 0, /**< there are max_connections already */
     HYPERDERP_REFUSED_MEMORY = 1,          /**< the system has no memory */
     HYPERDERP_REFUSED_DRAINING = 2,        /**< a drain had begun */
     HYPERDERP_REFUSED_ACCEPT_RATE = 3,     /**< more than accept_rate came */
-    HYPERDERP_REFUSED_PER_IP = 4 /**< there are connections_per_ip from its address already */
+    HYPERDERP_REFUSED_PER_IP = 4, /**< there are connections_per_ip from its address already */
+    HYPERDERP_REFUSED_UNTRUSTED_PROXY = 5 /**< not from a trusted proxy, to a listener for these */
 } hyperderp_refusal;
 /** Number of reasons to refuse a connection in this header. */
-#define HYPERDERP_REFUSALS 5
+#define HYPERDERP_REFUSALS 6
 
 /**
  * Counters since the relay was made, and a few gauges of this moment. Every figure is read without
@@ -151,7 +156,14 @@ typedef struct hyperderp_counters {
     uint64_t mesh_watchers; /**< gauge: connections that are told who is connected (WatchConns) */
     uint64_t mesh_links;    /**< gauge: other nodes of the region that the relay is connected to */
     uint64_t mesh_keys; /**< gauge: keys that those have told of; one at two nodes counts twice */
+    uint64_t proxy_headers_ok; /**< headers of the PROXY protocol that told the client's address */
+    uint64_t proxy_headers_local; /**< those that told none: the proxy's own checks, for one */
+    uint64_t proxy_headers_bad; /**< connections of trusted proxies closed for want of a good one */
 
+    uint64_t health_frames; /**< Health frames queued: clients were muted, or are so no longer */
+    uint64_t muted_connections; /**< gauge: connections that get nothing as several clients use the
+                                     same key */
+    uint64_t not_ideal_connections; /**< gauge: clients that prefer another node (Ideal-Node) */
     uint64_t websocket_upgrades;    /**< connections that were upgraded to WebSocket */
     uint64_t websocket_connections; /**< gauge: connections that speak DERP in WebSocket messages */
 } hyperderp_counters;
@@ -175,8 +187,8 @@ typedef struct hyperderp_worker_info {
 /** What is known of one connected client. */
 typedef struct hyperderp_peer_info {
     hyperderp_key key;          /**< its node key */
-    char address[64];           /**< as in hyperderp_client_info; "" when it has gone meanwhile */
-    char app_name[32];          /**< what it calls itself, "" when it does not; cut where longer */
+    char address[64];           /**< as in hyperderp_client_info */
+    char app_name[65];          /**< as in hyperderp_client_info */
     unsigned worker;            /**< the worker that owns its connection */
     bool active;                /**< packets for its key go to this connection */
     bool home;                  /**< it named this relay its home */
@@ -188,6 +200,10 @@ typedef struct hyperderp_peer_info {
     uint64_t drops;             /**< packets for it that were dropped */
     uint64_t queued_frames;     /**< frames that wait for it */
     uint64_t queued_bytes;      /**< bytes of those */
+    bool can_ack_pings;         /**< it answers Ping frames of the relay */
+    bool is_prober;             /**< it is a monitoring client */
+    bool not_ideal;             /**< it prefers another node of the region (Ideal-Node) */
+    bool muted;                 /**< it gets nothing, as several clients use its key */
 } hyperderp_peer_info;
 
 /**

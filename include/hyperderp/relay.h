@@ -74,7 +74,8 @@ typedef enum hyperderp_verdict {
 typedef struct hyperderp_client_info {
     size_t size;          /**< bytes of this struct in the running library */
     hyperderp_key key;    /**< its node key */
-    const char *address;  /**< "192.0.2.1:4242" or "[2001:db8::1]:4242", as the kernel gave it */
+    const char *address;  /**< "192.0.2.1:4242" or "[2001:db8::1]:4242", as the kernel, or a
+                             trusted proxy, gave it; "unix" over a socket of the file system */
     const char *app_name; /**< what it calls itself, "" when it does not; printable */
     bool can_ack_pings;   /**< it answers Ping frames of the relay */
     bool is_prober;       /**< it is a monitoring client */
@@ -213,9 +214,11 @@ typedef struct hyperderp_listener_options {
         size; /**< bytes of this struct in the header you compiled with; set by the initialiser */
 
     /**
-     * Where to listen: "HOST:PORT", "[IPV6]:PORT", or ":PORT" for every IPv6 and IPv4 address. HOST
-     * is a numeric address or a name that resolves to one. Port 0 lets the kernel choose; see
-     * hyperderp_relay_listener_address(). NULL when `fd` is given.
+     * Where to listen: "HOST:PORT", "[IPV6]:PORT", ":PORT" for every IPv6 and IPv4 address, or
+     * "unix:PATH". HOST is a numeric address or a name that resolves to one. Port 0 lets the kernel
+     * choose; see hyperderp_relay_listener_address(). PATH is absolute; its file is made with the
+     * mode 0660 and removed when the relay stops accepting; a socket that nobody listens on any
+     * more is replaced. NULL when `fd` is given.
      */
     const char *address;
 
@@ -243,6 +246,22 @@ typedef struct hyperderp_listener_options {
     hyperderp_certificate *(*choose_certificate)(void *user, const char *name);
 
     hyperderp_offload offload; /**< HYPERDERP_OFFLOAD_AUTO by default */
+
+    /**
+     * Each connection begins with a header of the PROXY protocol, version 1 or 2, in front of TLS
+     * and all else: by it a load balancer tells the client's address, which from then on is the
+     * connection's own. Connections from elsewhere than trusted_proxies are closed at once, and so
+     * is one of theirs without a good header.
+     */
+    bool proxy_protocol;
+
+    /**
+     * The networks that such headers may come from: "10.0.0.0/8", "2001:db8::/32", or an address;
+     * the array and its texts are copied. At least one with proxy_protocol, none without. Over a
+     * socket of the file system there may be none: whoever can connect is trusted.
+     */
+    const char *const *trusted_proxies;
+    unsigned trusted_proxy_count; /**< entries of trusted_proxies */
 } hyperderp_listener_options;
 
 /**
@@ -283,8 +302,9 @@ HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
  * @param relay    a relay that has not been started.
  * @param options  the address or the socket; copied.
  * @return the listener's number, 0 for the first; -EINVAL for an address or socket of the wrong
- *         form; -EBUSY after the start; -ENOSPC when there are 64 already; -ENOENT for a name that
- *         does not resolve; -EOPNOTSUPP when the kernel shall seal records and cannot; or the
+ *         form, or for trusted proxies that are none; -EBUSY after the start; -ENOSPC when there
+ * are 64 already; -ENOENT for a name that does not resolve; -EOPNOTSUPP when the kernel shall seal
+ * records and cannot; -EEXIST for a path where something else than a socket is; -ENOMEM; or the
  * -errno of socket(), bind() or listen(), such as -EADDRINUSE, -EACCES. options.log of the relay
  * gets a line that says what failed and on what address.
  */
@@ -311,8 +331,8 @@ HYPERDERP_API int hyperderp_relay_set_certificate(hyperderp_relay *relay, int li
  *
  * @param relay     the relay.
  * @param listener  the number that hyperderp_relay_add_listener() returned.
- * @param text      receives "192.0.2.1:3340" or "[::]:443", with a NUL.
- * @param room      bytes there; 64 are always enough.
+ * @param text      receives "192.0.2.1:3340", "[::]:443" or "unix:/run/x.sock", with a NUL.
+ * @param room      bytes there; 128 are always enough, 64 for addresses of IP.
  * @return 0; -EINVAL for a number that is not a listener's; -ENOSPC when the text does not fit.
  */
 HYPERDERP_API int hyperderp_relay_listener_address(const hyperderp_relay *relay, int listener,

@@ -3,7 +3,9 @@
 #include "client/client_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "client/dial.h"
 #include "client/stream.h"
@@ -82,9 +84,10 @@ static int init_client(struct client_socket *s, struct client_options *options)
     return client_init(&s->client, options);
 }
 
-int client_socket_connect_tls(struct client_socket **out, const char *address,
-                              const struct client_options *options,
-                              const struct client_tls_options *tls, int timeout_ms)
+/* fd -1: dials. */
+static int connect_socket(struct client_socket **out, int fd, const char *address,
+                          const struct client_options *options,
+                          const struct client_tls_options *tls, int timeout_ms)
 {
     struct client_options own = *options;
     struct client_socket *s;
@@ -95,9 +98,12 @@ int client_socket_connect_tls(struct client_socket **out, const char *address,
     if (tls != NULL && tls->fault != NULL)
         tls->fault[0] = '\0';
     s = calloc(1, sizeof(*s));
-    if (s == NULL)
+    if (s == NULL) {
+        if (fd >= 0)
+            close(fd);
         return -ENOMEM;
-    s->stream.fd = -1;
+    }
+    s->stream.fd = fd;
     s->host = strdup(options->host != NULL ? options->host : address);
     err = s->host == NULL ? -ENOMEM : client_stream_connect(&s->stream, address, tls, deadline);
     own.host = s->host;
@@ -112,6 +118,28 @@ int client_socket_connect_tls(struct client_socket **out, const char *address,
     }
     *out = s;
     return 0;
+}
+
+int client_socket_connect_tls(struct client_socket **out, const char *address,
+                              const struct client_options *options,
+                              const struct client_tls_options *tls, int timeout_ms)
+{
+    return connect_socket(out, -1, address, options, tls, timeout_ms);
+}
+
+int client_socket_connect_over(struct client_socket **out, int fd, const char *address,
+                               const struct client_options *options,
+                               const struct client_tls_options *tls, int timeout_ms)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+        int error = -errno;
+        *out = NULL;
+        close(fd);
+        return error;
+    }
+    return connect_socket(out, fd, address, options, tls, timeout_ms);
 }
 
 int client_socket_connect(struct client_socket **out, const char *address,

@@ -26,6 +26,12 @@ int client_socket_connect_tls(struct client_socket **out, const char *address,
                               const struct client_options *options,
                               const struct client_tls_options *tls, int timeout_ms);
 
+/* The same over a connected socket of the caller's, which it takes over in any case; address only
+ * names the relay. What the relay wants to hear first has been said. */
+int client_socket_connect_over(struct client_socket **out, int fd, const char *address,
+                               const struct client_options *options,
+                               const struct client_tls_options *tls, int timeout_ms);
+
 /* Closes it; of TLS with close_notify, if the socket takes that at once. NULL is allowed. */
 void client_socket_close(struct client_socket *socket);
 

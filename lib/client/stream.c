@@ -241,7 +241,8 @@ static int start_tls(struct client_stream *s, const char *address,
 int client_stream_connect(struct client_stream *s, const char *address,
                           const struct client_tls_options *tls, int64_t deadline)
 {
-    s->fd = dial(address, deadline);
+    if (s->fd < 0)
+        s->fd = dial(address, deadline);
     if (s->fd < 0)
         return s->fd;
     if (tls == NULL)

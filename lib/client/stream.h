@@ -28,8 +28,9 @@ struct client_stream {
     size_t sealed_room;
 };
 
-/* Connects a stream of zeros, but for fd, -1; TLS is done when it returns. tls NULL: plain. What
- * dial() says, or -EPROTO, -EPIPE, -ETIMEDOUT of the handshake, -EINVAL for the name. */
+/* Connects a stream of zeros, but for fd: -1, or a connected socket that does not block, which it
+ * takes over in any case; address then only names it. TLS is done when it returns. tls NULL: plain.
+ * What dial() says, or -EPROTO, -EPIPE, -ETIMEDOUT of the handshake, -EINVAL for the name. */
 int client_stream_connect(struct client_stream *stream, const char *address,
                           const struct client_tls_options *tls, int64_t deadline);
 

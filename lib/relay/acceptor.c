@@ -14,6 +14,7 @@
 
 #include "relay/addresses.h"
 #include "relay/conn.h"
+#include "relay/proxied.h"
 #include "relay/worker.h"
 
 /* How long to wait when accepting fails, for want of file descriptors usually. The backlog holds
@@ -22,9 +23,7 @@
 
 struct adoption {
     struct message message; /* first */
-    int fd;
-    unsigned listener;
-    struct address *address;
+    struct arrival arrival;
 };
 
 static bool accepts_from(const struct worker *worker, unsigned listener)
@@ -77,80 +76,102 @@ static struct worker *least_loaded(struct worker *worker)
     return best;
 }
 
-static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
+static void let_go(struct worker *worker, int fd)
 {
-    counters_refuse(worker->counters, reason);
     atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
     close(fd);
 }
 
-/* Makes a connection of a socket that has been placed on this worker, and whose address has counted
- * it. */
-static void take_in(struct worker *worker, int fd, unsigned listener, struct address *address)
+static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
+{
+    counters_refuse(worker->counters, reason);
+    let_go(worker, fd);
+}
+
+/* Makes a connection of a socket that has been placed on this worker. */
+static void take_in(struct worker *worker, const struct arrival *arrival)
 {
     struct hyperderp_relay *relay = worker->relay;
-    struct listener *from = &relay->listeners[listener];
     bool draining = worker->phase >= RELAY_DRAINING;
 
-    if (!draining && conn_adopt(worker, fd, listener_tls_server(from), from->offload, address))
+    if (!draining && conn_adopt(worker, arrival))
         return;
-    addresses_leave(&relay->addresses, address);
+    addresses_leave(&relay->addresses, arrival->address);
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
-    refuse(worker, fd, draining ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);
+    refuse(worker, arrival->fd, draining ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);
 }
 
 static void adopt(struct worker *worker, struct message *message)
 {
     struct adoption *adoption = (struct adoption *)message;
 
-    take_in(worker, adoption->fd, adoption->listener, adoption->address);
+    take_in(worker, &adoption->arrival);
     free(adoption);
 }
 
-static void place(struct worker *worker, int fd, unsigned listener, struct address *address)
+static void place(struct worker *worker, const struct arrival *arrival)
 {
     struct addresses *addresses = &worker->relay->addresses;
     struct worker *chosen = least_loaded(worker);
 
     if (chosen == worker) {
         atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
-        take_in(worker, fd, listener, address);
+        take_in(worker, arrival);
         return;
     }
     struct adoption *adoption = calloc(1, sizeof(*adoption));
     if (!adoption) {
-        addresses_leave(addresses, address);
-        refuse(worker, fd, HYPERDERP_REFUSED_MEMORY);
+        addresses_leave(addresses, arrival->address);
+        refuse(worker, arrival->fd, HYPERDERP_REFUSED_MEMORY);
         return;
     }
     adoption->message.deliver = adopt;
-    adoption->fd = fd;
-    adoption->listener = listener;
-    adoption->address = address;
+    adoption->arrival = *arrival;
     atomic_fetch_add_explicit(&chosen->load, 1, memory_order_relaxed);
     if (worker_post(chosen, &adoption->message))
         return;
     atomic_fetch_sub_explicit(&chosen->load, 1, memory_order_relaxed);
     free(adoption);
-    addresses_leave(addresses, address);
-    refuse(worker, fd, HYPERDERP_REFUSED_DRAINING); /* the worker has ended */
+    addresses_leave(addresses, arrival->address);
+    refuse(worker, arrival->fd, HYPERDERP_REFUSED_DRAINING); /* the worker has ended */
 }
 
-/* Counts a connection to its address, unless that has as many as it may have. */
-static void enter(struct worker *worker, int fd, unsigned listener)
+static void refuse_stranger(struct worker *worker, const struct arrival *arrival)
+{
+    char from[ENDPOINT_TEXT_SIZE];
+
+    /* The words come first: by them a log knows lines that are alike. */
+    endpoint_format(&arrival->from, from);
+    log_line(&worker->relay->log, HYPERDERP_LOG_WARN,
+             "closed a connection that came from no trusted proxy: to listener %s, from %s",
+             arrival->listener->address, from);
+    refuse(worker, arrival->fd, HYPERDERP_REFUSED_UNTRUSTED_PROXY);
+}
+
+/* Counts a connection to its address, unless that has as many as it may have. Behind a proxy it is
+ * only known whom to ask: it is counted when the header has come. */
+static void enter(struct worker *worker, int fd, struct listener *listener)
 {
     struct hyperderp_relay *relay = worker->relay;
-    struct sockaddr_storage from = {0};
-    socklen_t size = sizeof(from);
-    struct address *address;
+    struct arrival arrival = {.fd = fd, .listener = listener, .from = endpoint_of_peer(fd)};
+    int error = 0;
 
-    (void)getpeername(fd, (struct sockaddr *)&from, &size);
-    int error = addresses_enter(&relay->addresses, (struct sockaddr *)&from,
-                                limits_per_ip(&relay->limits), &address);
+    if (listener->proxied && !proxied_trusts(listener, &arrival.from)) {
+        /* The kernel forgets the peer of a socket that was reset, as by HAProxy's checks: it is
+         * nobody's. */
+        if (arrival.from.kind == ENDPOINT_UNKNOWN)
+            let_go(worker, fd);
+        else
+            refuse_stranger(worker, &arrival);
+        return;
+    }
+    if (!listener->proxied)
+        error = addresses_enter(&relay->addresses, &arrival.from, limits_per_ip(&relay->limits),
+                                &arrival.address);
     if (error)
         refuse(worker, fd, error == -EUSERS ? HYPERDERP_REFUSED_PER_IP : HYPERDERP_REFUSED_MEMORY);
     else
-        place(worker, fd, listener, address);
+        place(worker, &arrival);
 }
 
 /* Takes one from the new connections that may come, if there is one: the same reckoning as in
@@ -187,7 +208,7 @@ static void accepted(struct worker *worker, int fd, unsigned listener)
     else if (!within_rate(worker))
         refuse(worker, fd, HYPERDERP_REFUSED_ACCEPT_RATE);
     else
-        enter(worker, fd, listener);
+        enter(worker, fd, &relay->listeners[listener]);
 }
 
 void acceptor_event(struct worker *worker, const struct io_event *event)

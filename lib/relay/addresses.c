@@ -3,11 +3,12 @@
 #include "relay/addresses.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "wire/ip_text.h"
 
 #define FIRST_BUCKETS 64
 
@@ -41,26 +42,13 @@ void addresses_destroy(struct addresses *addresses)
     sodium_memzero(addresses->hash_key, sizeof(addresses->hash_key));
 }
 
-/* Writes an address in the form of IPv6, which holds those of IPv4 too (RFC 4291, section 2.5.5.2),
- * or of its network. False for what is no IP address. */
-static bool read_address(const struct sockaddr *from, uint8_t out[16])
+/* Writes an address, or of IPv6 its network. False for what is no IP address. */
+static bool read_address(const struct endpoint *from, uint8_t out[16])
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-
-    memset(out, 0, 16);
-    if (from->sa_family == AF_INET) {
-        memcpy(&v4, from, sizeof(v4));
-        memcpy(out, mapped, sizeof(mapped));
-        memcpy(out + sizeof(mapped), &v4.sin_addr, 4);
-        return true;
-    }
-    if (from->sa_family != AF_INET6)
+    if (from->kind != ENDPOINT_IP)
         return false;
-    memcpy(&v6, from, sizeof(v6));
-    bool is_v4 = memcmp(&v6.sin6_addr, mapped, sizeof(mapped)) == 0;
-    memcpy(out, &v6.sin6_addr, is_v4 ? 16 : NETWORK_BYTES);
+    memset(out, 0, 16);
+    memcpy(out, from->ip, ip_is_v4(from->ip) ? 16 : NETWORK_BYTES);
     return true;
 }
 
@@ -115,7 +103,7 @@ static struct address *find(const struct addresses *addresses, const uint8_t byt
     return address;
 }
 
-int addresses_enter(struct addresses *addresses, const struct sockaddr *from, unsigned most,
+int addresses_enter(struct addresses *addresses, const struct endpoint *from, unsigned most,
                     struct address **out)
 {
     uint8_t bytes[16];

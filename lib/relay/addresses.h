@@ -9,7 +9,8 @@
 
 #include <pthread.h>
 #include <stdint.h>
-#include <sys/socket.h>
+
+#include "relay/endpoint.h"
 
 struct address;
 
@@ -32,7 +33,7 @@ void addresses_destroy(struct addresses *addresses);
  * addresses_leave(), or NULL for one that is no IP address; -EUSERS when it has `most` already (0:
  * no limit); -ENOMEM.
  */
-int addresses_enter(struct addresses *addresses, const struct sockaddr *from, unsigned most,
+int addresses_enter(struct addresses *addresses, const struct endpoint *from, unsigned most,
                     struct address **out);
 
 /* NULL is allowed. */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "relay/handshake.h"
-#include "relay/listener.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
 
@@ -42,11 +41,12 @@ void admission_ask(struct conn *conn, const struct client_info *info)
 {
     struct worker *worker = conn->worker;
     struct hyperderp_relay *relay = worker->relay;
-    char address[LISTENER_ADDRESS_SIZE];
+    char address[ENDPOINT_TEXT_SIZE];
 
     /* For the list of peers; without memory it does without. */
     if (info->app_name[0])
         conn->sink->app_name = strdup(info->app_name);
+    conn->sink->can_ack_pings = info->can_ack_pings;
     /* A mesh partner has shown that it may: it is part of the relay's region, not of a network. */
     if (!relay->admit || conn->sink->can_mesh) {
         handshake_decided(conn, HYPERDERP_ALLOW);
@@ -62,7 +62,7 @@ void admission_ask(struct conn *conn, const struct client_info *info)
     ticket->slot = conn->slot;
     ticket->generation = conn->generation;
 
-    conn_format_address(conn, address);
+    endpoint_format(&conn->sink->from, address);
     hyperderp_client_info client = {.size = sizeof(client),
                                     .key = conn->key,
                                     .address = address,

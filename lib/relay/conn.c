@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "relay/addresses.h"
+#include "relay/duplicate.h"
 #include "relay/forward.h"
 #include "relay/forward_mesh.h"
 #include "relay/frames.h"
 #include "relay/handshake.h"
 #include "relay/link.h"
 #include "relay/listener.h"
+#include "relay/proxied.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
 #include "relay/websocket.h"
@@ -38,6 +40,7 @@
 
 /* The states that may follow each. */
 static const unsigned allowed[] = {
+    [CONN_PROXY] = BIT(CONN_TLS) | BIT(CONN_HTTP) | BIT(CONN_CLOSED),
     [CONN_TLS] = BIT(CONN_HTTP) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_HTTP] = BIT(CONN_HELLO) | BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_HELLO] =
@@ -58,6 +61,8 @@ static const char *const end_text[] = {
     [CONN_END_STOPPED] = "relay stopped",
     [CONN_END_NOT_TLS] = "does not speak TLS",
     [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
+    [CONN_END_PROXY_HEADER] = "sent no good header of the PROXY protocol",
+    [CONN_END_CROWDED] = "has as many connections as an address may have",
     [CONN_END_NEW_KEY] = "changed its key, which this kernel's TLS cannot follow (Linux 6.14 can)",
     [CONN_END_TOO_SLOW] = "did not take what it watches",
 };
@@ -66,6 +71,7 @@ static const char *const end_text[] = {
 static void count_state(const struct conn *conn, uint64_t by)
 {
     static const hyperderp_connection_state shown[] = {
+        [CONN_PROXY] = HYPERDERP_CONNECTION_PROXY,
         [CONN_TLS] = HYPERDERP_CONNECTION_TLS,
         [CONN_HTTP] = HYPERDERP_CONNECTION_HTTP,
         [CONN_HELLO] = HYPERDERP_CONNECTION_HELLO,
@@ -87,24 +93,16 @@ void conn_set_state(struct conn *conn, enum conn_state state)
     count_state(conn, 1);
 }
 
-void conn_format_address(const struct conn *conn, char *out)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-    (void)getpeername(conn->sink->fd, (struct sockaddr *)&address, &size);
-    listener_format_address((struct sockaddr *)&address, out);
-}
-
 void conn_log(const struct conn *conn, const char *what)
 {
     const struct log *log = &conn->worker->relay->log;
-    char address[LISTENER_ADDRESS_SIZE], key[KEY_SHORT_SIZE] = "";
+    char address[ENDPOINT_TEXT_SIZE], key[KEY_SHORT_SIZE] = "";
 
     if (conn->link)
         link_note_fault(conn->link, what);
     if (!log_wants(log, HYPERDERP_LOG_DEBUG))
         return;
-    conn_format_address(conn, address);
+    endpoint_format(&conn->sink->from, address);
     if (!hyperderp_key_is_zero(&conn->key))
         key_format_short(&conn->key, key);
     log_line(log, HYPERDERP_LOG_DEBUG, "%s %s%s%s: %s",
@@ -122,19 +120,22 @@ static void free_memory(struct conn *conn)
 }
 
 /* NULL when memory is out. */
-static struct conn *make(struct worker *worker, int fd, bool tls)
+static struct conn *make(struct worker *worker, int fd, const struct endpoint *from,
+                         enum conn_state state)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
 
     if (!conn)
         return NULL;
     conn->worker = worker;
-    conn->state = tls ? CONN_TLS : CONN_HTTP;
+    conn->state = (uint8_t)state;
     conn->sink = sink_new(worker, fd);
-    if (conn->sink)
-        return conn;
-    free(conn);
-    return NULL;
+    if (!conn->sink) {
+        free(conn);
+        return NULL;
+    }
+    conn->sink->from = *from;
+    return conn;
 }
 
 /* False when memory is out. */
@@ -154,26 +155,30 @@ static bool begin(struct conn *conn)
     return true;
 }
 
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
-                struct address *address)
+bool conn_adopt(struct worker *worker, const struct arrival *arrival)
 {
-    struct conn *conn = make(worker, fd, server != NULL);
+    struct listener *listener = arrival->listener;
+    struct tls_server *server = listener_tls_server(listener);
+    struct conn *conn = make(worker, arrival->fd, &arrival->from,
+                             listener->proxied ? CONN_PROXY
+                             : server          ? CONN_TLS
+                                               : CONN_HTTP);
 
     if (!conn) {
         tls_server_unref(server);
         return false;
     }
-    conn->address = address;
-    bool secured = !server || secure_begin(conn, server, offload);
+    conn->address = arrival->address;
+    bool secured = !server || secure_begin(conn, server, listener->offload);
     if (secured && begin(conn))
         return true;
     free_memory(conn);
     return false;
 }
 
-struct conn *conn_call(struct worker *worker, int fd, struct link *link)
+struct conn *conn_call(struct worker *worker, int fd, const struct endpoint *to, struct link *link)
 {
-    struct conn *conn = make(worker, fd, link->tls != NULL);
+    struct conn *conn = make(worker, fd, to, link->tls ? CONN_TLS : CONN_HTTP);
 
     if (!conn)
         return NULL;
@@ -320,12 +325,25 @@ static void count_end(const struct conn *conn, enum conn_end end)
     case CONN_END_DENIED:
         counters_add(counters, COUNTER_handshakes_denied, 1);
         break;
+    case CONN_END_PROXY_HEADER:
+        counters_add(counters, COUNTER_proxy_headers_bad, 1);
+        counters_add(counters, COUNTER_handshakes_failed, 1);
+        break;
+    case CONN_END_CROWDED:
+        counters_refuse(counters, HYPERDERP_REFUSED_PER_IP);
+        break;
     case CONN_END_RESOURCES:
-        counters_refuse(conn->worker->counters, HYPERDERP_REFUSED_MEMORY);
+        counters_refuse(counters, HYPERDERP_REFUSED_MEMORY);
         break;
     default:
         break;
     }
+}
+
+/* Counts a client that would rather be at another node of the region. */
+static uint64_t prefers_another(const struct conn *conn)
+{
+    return conn->sink->present_flags & PEER_PRESENT_NOT_IDEAL ? 1 : 0;
 }
 
 /* Takes the connection out of the route table; tells those that it has sent to if its key is
@@ -342,8 +360,13 @@ static void leave(struct conn *conn)
         return;
     if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
         counters_add(worker->counters, COUNTER_home_clients, (uint64_t)-1);
+    counters_add(worker->counters, COUNTER_not_ideal_connections, -prefers_another(conn));
     if (route_leave(&worker->relay->routes, conn->peer, conn->sink))
         forward_peer_left(worker, conn->peer);
+    else
+        duplicate_tell(worker, conn->peer);
+    /* Nobody can tell it anything any more. */
+    counters_add(worker->counters, COUNTER_muted_connections, -(uint64_t)conn->sink->told_muted);
     peer_unref(conn->peer);
     conn->peer = NULL;
 }
@@ -518,6 +541,7 @@ void conn_open(struct conn *conn)
     watch_note(worker, &conn->key);
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
+    counters_add(worker->counters, COUNTER_not_ideal_connections, prefers_another(conn));
     conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");
     counters_add(worker->counters,
                  joined == 0 ? COUNTER_peers_active : COUNTER_duplicate_connections, 1);
@@ -525,11 +549,9 @@ void conn_open(struct conn *conn)
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)
 {
-    if (conn->link) {
+    if (conn->link)
         link_input(conn, bytes, len);
-        return;
-    }
-    if (conn->websocket)
+    else if (conn->websocket)
         websocket_input(conn, chunk, bytes, len);
     else
         conn_content(conn, chunk, bytes, len);
@@ -575,6 +597,18 @@ static void note_link_fault(struct conn *conn, int result)
         link_note_fault(conn->link, strerror(error));
 }
 
+static void take_input(struct conn *conn, struct io_chunk *chunk, size_t len)
+{
+    size_t used = conn->state == CONN_PROXY ? proxied_input(conn, chunk->data, len) : 0;
+
+    if (used == len)
+        return;
+    if (conn->secure)
+        secure_input(conn, chunk, chunk->data + used, len - used);
+    else
+        conn_input(conn, chunk, chunk->data + used, len - used);
+}
+
 void conn_received(struct conn *conn, const struct io_event *event)
 {
     struct worker *worker = conn->worker;
@@ -600,10 +634,7 @@ void conn_received(struct conn *conn, const struct io_event *event)
     } else {
         counters_add(worker->counters, COUNTER_recv_bytes, (uint64_t)event->result);
         conn->drained = event->result < IO_CHUNK_SIZE;
-        if (conn->secure)
-            secure_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
-        else
-            conn_input(conn, event->chunk, event->chunk->data, (size_t)event->result);
+        take_input(conn, event->chunk, (size_t)event->result);
         conn_arm(conn);
     }
 }

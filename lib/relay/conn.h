@@ -12,20 +12,22 @@
 #include "io/chunk.h"
 #include "io/loop.h"
 #include "io/timer.h"
+#include "relay/endpoint.h"
 #include "relay/frame_pool.h"
 #include "relay/pace.h"
 #include "wire/frame.h"
 
 struct address;
 struct link;
+struct listener;
 struct peer;
 struct secure;
 struct sink;
-struct tls_server;
 struct websocket;
 struct worker;
 
 enum conn_state {
+    CONN_PROXY,     /* reads the PROXY protocol's header; deadline: handshake */
     CONN_TLS,       /* shakes hands; deadline: handshake */
     CONN_HTTP,      /* reads the request; deadline: handshake */
     CONN_HELLO,     /* has sent ServerKey, reads ClientInfo; deadline: handshake */
@@ -36,17 +38,19 @@ enum conn_state {
 };
 
 enum conn_end {
-    CONN_END_BY_PEER,   /* end of stream, or a reset */
-    CONN_END_PROTOCOL,  /* the peer broke the protocol */
-    CONN_END_TIMEOUT,   /* a deadline passed */
-    CONN_END_DENIED,    /* admit() said no */
-    CONN_END_ANSWERED,  /* an HTTP request got its page, or a drain its last frame */
-    CONN_END_RESOURCES, /* memory or file descriptors are used up */
-    CONN_END_STOPPED,   /* the relay stops */
-    CONN_END_NOT_TLS,   /* what came to a TLS listener was no ClientHello */
-    CONN_END_GAVE_WAY,  /* too many TLS handshakes at once */
-    CONN_END_NEW_KEY,   /* the client has changed its key, and the kernel cannot follow */
-    CONN_END_TOO_SLOW,  /* a watcher did not take what it asked for */
+    CONN_END_BY_PEER,      /* end of stream, or a reset */
+    CONN_END_PROTOCOL,     /* the peer broke the protocol */
+    CONN_END_TIMEOUT,      /* a deadline passed */
+    CONN_END_DENIED,       /* admit() said no */
+    CONN_END_ANSWERED,     /* an HTTP request got its page, or a drain its last frame */
+    CONN_END_RESOURCES,    /* memory or file descriptors are used up */
+    CONN_END_STOPPED,      /* the relay stops */
+    CONN_END_NOT_TLS,      /* what came to a TLS listener was no ClientHello */
+    CONN_END_GAVE_WAY,     /* too many TLS handshakes at once */
+    CONN_END_NEW_KEY,      /* the client has changed its key, and the kernel cannot follow */
+    CONN_END_PROXY_HEADER, /* a trusted proxy sent no good header */
+    CONN_END_TOO_SLOW,     /* a watcher did not take what it asked for */
+    CONN_END_CROWDED,      /* that tells an address with as many connections as it may have */
 };
 
 /* Destinations that a connection has at hand. */
@@ -64,7 +68,6 @@ struct conn {
     struct secure *secure;       /* NULL: in the clear */
     struct websocket *websocket; /* from the upgrade on; NULL: it speaks DERP itself */
     uint32_t slot, generation;
-    struct address *address; /* counts it, see addresses.h; NULL: not counted */
 
     /* Of one that this relay has made, to another node of the region (link.h), until it ends; NULL:
      * a client's. */
@@ -76,11 +79,12 @@ struct conn {
     bool drained;   /* the last read found less than a chunk */
     bool starved;   /* in the worker's list of those that wait for a chunk */
     struct timer deadline;
-    int64_t keepalive_due; /* in CONN_OPEN */
-    int64_t rest_due;      /* in CONN_OPEN, of the frame in partial */
-    int64_t linger_until;  /* in CONN_DRAINING */
-    struct pace pace;      /* in CONN_OPEN */
-    struct conn *next;     /* in the worker's list of starved or of dead ones */
+    int64_t keepalive_due;   /* in CONN_OPEN */
+    int64_t rest_due;        /* in CONN_OPEN, of the frame in partial */
+    int64_t linger_until;    /* in CONN_DRAINING */
+    struct pace pace;        /* in CONN_OPEN */
+    struct address *address; /* counts it, see addresses.h; NULL: not counted, or not yet */
+    struct conn *next;       /* in the worker's list of starved or of dead ones */
 
     /* Input. */
     uint8_t requests;   /* HTTP requests that were answered */
@@ -88,7 +92,7 @@ struct conn {
     uint8_t header[FRAME_HEADER_SIZE];
     uint32_t skip;          /* bytes still to be skipped of a frame that is not understood */
     uint32_t filled;        /* bytes in partial */
-    struct frame *partial;  /* the request head or frame that is half received */
+    struct frame *partial;  /* the header, request head or frame that is half received */
     struct frame *held;     /* bytes that came while admit() was asked */
     struct frame *greeting; /* ServerInfo, until the client is let in */
 
@@ -104,16 +108,22 @@ struct conn {
     int64_t gone_counted;
 };
 
-/* Takes a new socket in, for TLS with a reference to a server, which passes in any case, or NULL;
- * offload leaves its records to the kernel. Its address has counted it, or is NULL. False when
- * memory is out: then the socket and the address are still the caller's. */
-bool conn_adopt(struct worker *worker, int fd, struct tls_server *server, bool offload,
-                struct address *address);
+/* A socket that has been accepted, until it is a conn. */
+struct arrival {
+    int fd;
+    struct listener *listener;
+    struct endpoint from;    /* the socket's peer */
+    struct address *address; /* has counted it, or NULL */
+};
+
+/* Takes a new socket in. False when memory is out: then the socket and the address are still the
+ * caller's. */
+bool conn_adopt(struct worker *worker, const struct arrival *arrival);
 
 /* Makes a link's connection of a socket that is about to connect: what is sent waits for that. NULL
  * when memory is out, or for a host that TLS cannot ask for: then the socket is still the caller's.
  */
-struct conn *conn_call(struct worker *worker, int fd, struct link *link);
+struct conn *conn_call(struct worker *worker, int fd, const struct endpoint *to, struct link *link);
 
 /* Deals with a RECV event; a stale one has been sorted out before. */
 void conn_received(struct conn *conn, const struct io_event *event);
@@ -161,8 +171,5 @@ void conn_free(struct conn *conn);
 
 /* Writes a line of the log about a connection, at the level debug. */
 void conn_log(const struct conn *conn, const char *what);
-
-/* Writes the client's address as the kernel knows it. */
-void conn_format_address(const struct conn *conn, char *out);
 
 #endif

@@ -36,6 +36,8 @@ const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason)
         return "write_error";
     case HYPERDERP_DROP_MEMORY:
         return "memory";
+    case HYPERDERP_DROP_DUPLICATE_KEY:
+        return "duplicate_key";
     }
     return "unknown";
 }
@@ -55,6 +57,8 @@ const char *hyperderp_connection_state_name(hyperderp_connection_state state)
         return "closing";
     case HYPERDERP_CONNECTION_TLS:
         return "tls";
+    case HYPERDERP_CONNECTION_PROXY:
+        return "proxy";
     }
     return "unknown";
 }
@@ -72,6 +76,8 @@ const char *hyperderp_refusal_name(hyperderp_refusal reason)
         return "accept_rate";
     case HYPERDERP_REFUSED_PER_IP:
         return "per_ip";
+    case HYPERDERP_REFUSED_UNTRUSTED_PROXY:
+        return "untrusted_proxy";
     }
     return "unknown";
 }

@@ -54,6 +54,9 @@
     X(tls_handshakes_active)                                                                       \
     X(tls_kernel_connections)                                                                      \
     X(client_rate_pauses)                                                                          \
+    X(proxy_headers_ok)                                                                            \
+    X(proxy_headers_local)                                                                         \
+    X(proxy_headers_bad)                                                                           \
     X(stun_answers_ipv4)                                                                           \
     X(stun_answers_ipv6)                                                                           \
     X(stun_malformed)                                                                              \
@@ -67,6 +70,9 @@
     X(mesh_watchers)                                                                               \
     X(mesh_links)                                                                                  \
     X(mesh_keys)                                                                                   \
+    X(health_frames)                                                                               \
+    X(muted_connections)                                                                           \
+    X(not_ideal_connections)                                                                       \
     X(websocket_upgrades)                                                                          \
     X(websocket_connections)
 

@@ -23,10 +23,11 @@ void forward_forget(struct conn *conn)
 }
 
 /*
- * The sink that receives for a key, or NULL. In steady state the connection has it at hand, with
- * references, and only has to see that the peer has not changed to another connection since.
+ * The sink that receives for a key, or NULL and why. In steady state the connection has it at hand,
+ * with references, and only has to see that the peer has not changed to another connection since.
  */
-static struct sink *find_destination(struct conn *conn, const uint8_t *key)
+static struct sink *find_destination(struct conn *conn, const uint8_t *key,
+                                     hyperderp_drop_reason *why)
 {
     struct destination *at_hand = &conn->destinations[key[0] % CONN_DESTINATIONS];
     struct worker *worker = conn->worker;
@@ -36,10 +37,13 @@ static struct sink *find_destination(struct conn *conn, const uint8_t *key)
         atomic_load_explicit(&at_hand->peer->active, memory_order_acquire) == at_hand->sink)
         return at_hand->sink;
     memcpy(wanted.bytes, key, sizeof(wanted.bytes));
-    struct sink *sink;
+    struct sink *sink = NULL;
     struct peer *peer = route_find(&worker->relay->routes, &wanted, &sink);
-    if (!peer)
+    *why = forward_why(peer);
+    if (!sink) {
+        peer_unref(peer);
         return NULL;
+    }
     if (!sink->is_link) /* its own relay tells who is there */
         peer_note_recipient(conn->peer, peer, sink);
     forget(at_hand);
@@ -78,13 +82,15 @@ static bool take_gone_token(struct conn *conn)
     return true;
 }
 
-void forward_refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind)
+void forward_refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind,
+                    hyperderp_drop_reason why)
 {
+    struct counters *counters = conn->worker->counters;
     hyperderp_key peer;
 
-    counters_drop(conn->worker->counters, HYPERDERP_DROP_UNKNOWN_PEER, (hyperderp_packet_kind)kind,
-                  1);
-    if (kind != FRAME_KIND_DISCO || !take_gone_token(conn))
+    counters_drop(counters, why, (hyperderp_packet_kind)kind, 1);
+    counters_add(counters, COUNTER_send_drops, why != HYPERDERP_DROP_UNKNOWN_PEER);
+    if (why != HYPERDERP_DROP_UNKNOWN_PEER || kind != FRAME_KIND_DISCO || !take_gone_token(conn))
         return;
     memcpy(peer.bytes, key, sizeof(peer.bytes));
     send_peer_gone(conn->worker, conn->sink, &peer, PEER_GONE_NOT_HERE);
@@ -102,9 +108,10 @@ static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum
     *kind = packet_is_disco(bytes + FRAME_PACKET_OVERHEAD, size - FRAME_PACKET_OVERHEAD)
                 ? FRAME_KIND_DISCO
                 : FRAME_KIND_DATA;
-    struct sink *sink = find_destination(conn, key);
+    hyperderp_drop_reason why = HYPERDERP_DROP_UNKNOWN_PEER;
+    struct sink *sink = find_destination(conn, key, &why);
     if (!sink) {
-        forward_refuse(conn, key, *kind);
+        forward_refuse(conn, key, *kind, why);
         return NULL;
     }
     if (sink->is_link)

@@ -26,9 +26,16 @@ void forward_peer_left(struct worker *worker, struct peer *peer);
 /* A key has left the region: tells those here that it has sent to. */
 void forward_peer_gone(struct worker *worker, struct peer *peer);
 
-/* Nobody of that key is here. The sender of a disco packet is told, as it means to find a path to
- * the peer. */
-void forward_refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind);
+/* Nobody receives for that key. Where nobody of it is here the sender of a disco packet is told, as
+ * it means to find a path to the peer. */
+void forward_refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind,
+                    hyperderp_drop_reason why);
+
+/* Why nobody receives for a key that has been looked up. */
+static inline hyperderp_drop_reason forward_why(const struct peer *peer)
+{
+    return peer ? HYPERDERP_DROP_DUPLICATE_KEY : HYPERDERP_DROP_UNKNOWN_PEER;
+}
 
 /* Lets go of the destinations that a connection has at hand. */
 void forward_forget(struct conn *conn);

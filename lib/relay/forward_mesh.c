@@ -45,7 +45,7 @@ void forward_mesh_forget(struct conn *conn)
 }
 
 /* Whether what is at hand is still so. A sender that has left the region since, and perhaps come
- * back, is another peer. */
+ * back, is another peer; one whose key is fought about is looked up each time. */
 static bool is_current(const struct mesh_flow *flow, const uint8_t *from, const uint8_t *to,
                        int64_t now)
 {
@@ -71,20 +71,24 @@ static struct peer *note_sender(struct worker *worker, const hyperderp_key *from
     return peer;
 }
 
-/* The connection here that receives for a key, with a reference; NULL when there is none. */
-static struct peer *find_here(struct worker *worker, const hyperderp_key *to, struct sink **sink)
+/* The connection here that receives for a key, with references; NULL, and why, when there is
+ * none. */
+static struct peer *find_here(struct worker *worker, const hyperderp_key *to, struct sink **sink,
+                              hyperderp_drop_reason *why)
 {
     struct peer *peer = route_find(&worker->relay->routes, to, sink);
 
-    if (!peer || !(*sink)->is_link)
+    if (*sink && !(*sink)->is_link)
         return peer;
+    *why = *sink ? HYPERDERP_DROP_UNKNOWN_PEER : forward_why(peer);
     peer_unref(peer);
     sink_unref(*sink);
     return NULL;
 }
 
-/* The sink for a packet of a mesh partner, or NULL. It is valid until the next call. */
-static struct sink *find_sink(struct conn *conn, const uint8_t *from, const uint8_t *to)
+/* The sink for a packet of a mesh partner, or NULL and why. It is valid until the next call. */
+static struct sink *find_sink(struct conn *conn, const uint8_t *from, const uint8_t *to,
+                              hyperderp_drop_reason *why)
 {
     struct worker *worker = conn->worker;
     hyperderp_key from_key, to_key;
@@ -99,7 +103,7 @@ static struct sink *find_sink(struct conn *conn, const uint8_t *from, const uint
     memcpy(from_key.bytes, from, sizeof(from_key.bytes));
     memcpy(to_key.bytes, to, sizeof(to_key.bytes));
     struct sink *sink = NULL;
-    struct peer *peer = find_here(worker, &to_key, &sink);
+    struct peer *peer = find_here(worker, &to_key, &sink, why);
     if (!peer)
         return NULL;
     forget(flow);
@@ -124,10 +128,11 @@ static struct sink *prepare(struct conn *conn, const uint8_t *bytes, size_t size
     *kind = packet_is_disco(bytes + FRAME_FORWARD_OVERHEAD, size - FRAME_FORWARD_OVERHEAD)
                 ? FRAME_KIND_DISCO
                 : FRAME_KIND_DATA;
-    struct sink *sink = find_sink(conn, from, to);
+    hyperderp_drop_reason why = HYPERDERP_DROP_UNKNOWN_PEER;
+    struct sink *sink = find_sink(conn, from, to, &why);
     /* The partner learns by it that its knowledge is out of date. */
     if (!sink)
-        forward_refuse(conn, to, *kind);
+        forward_refuse(conn, to, *kind, why);
     return sink;
 }
 

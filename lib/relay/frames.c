@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "relay/duplicate.h"
 #include "relay/forward.h"
 #include "relay/forward_mesh.h"
 #include "relay/handshake.h"
@@ -103,11 +104,13 @@ static void act(struct conn *conn, uint8_t *bytes, size_t size)
     }
 }
 
-/* The connection of its key that sends is the one that receives. */
+/* The connection of its key that sends is the one that receives, unless others send as well. */
 static void note_activity(struct conn *conn)
 {
-    if (conn->peer && atomic_load_explicit(&conn->peer->active, memory_order_relaxed) != conn->sink)
-        route_activate(&conn->worker->relay->routes, conn->peer, conn->sink);
+    if (!conn->peer || !duplicate_is_news(conn->peer, conn->sink))
+        return;
+    route_activate(&conn->worker->relay->routes, conn->peer, conn->sink);
+    duplicate_tell(conn->worker, conn->peer);
 }
 
 static void act_in_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size)

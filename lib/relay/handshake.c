@@ -43,6 +43,8 @@ static void upgrade(struct conn *conn, const struct http_request *request)
     if (!request->fast_start)
         size = http_answer_upgrade(answer, &conn->worker->relay->public_key);
     size += hello_server_key_encode(answer + size, &conn->worker->relay->public_key);
+    /* Clients send it when they could not connect to the node that they name. */
+    conn->sink->present_flags = request->ideal_node.len > 0 ? PEER_PRESENT_NOT_IDEAL : 0;
     if (conn_send_control(conn, answer, size))
         conn_set_state(conn, CONN_HELLO);
     else
@@ -147,8 +149,8 @@ static void note_privileges(struct conn *conn, const struct client_info *info)
 
     sink->can_mesh = relay->has_mesh_key && info->has_mesh_key &&
                      sodium_memcmp(relay->mesh_key, info->mesh_key, sizeof(relay->mesh_key)) == 0;
-    sink->present_flags = (uint8_t)((sink->can_mesh ? PEER_PRESENT_MESH : 0) |
-                                    (info->is_prober ? PEER_PRESENT_PROBER : 0));
+    sink->present_flags |= (uint8_t)((sink->can_mesh ? PEER_PRESENT_MESH : 0) |
+                                     (info->is_prober ? PEER_PRESENT_PROBER : 0));
     if (sink->present_flags == 0)
         sink->present_flags = PEER_PRESENT_REGULAR;
 }

@@ -174,13 +174,13 @@ static int dial(const struct sockaddr_storage *to)
 }
 
 /* Makes a connection of the socket. It counts as one, but is not refused for their number. */
-static bool call(struct link *link, int fd)
+static bool call(struct link *link, int fd, const struct endpoint *to)
 {
     struct worker *worker = link->worker;
 
     atomic_fetch_add_explicit(&worker->relay->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
-    link->conn = conn_call(worker, fd, link);
+    link->conn = conn_call(worker, fd, to, link);
     if (link->conn) {
         if (!link->tls)
             link_speak(link->conn);
@@ -197,14 +197,15 @@ static void try_next_address(struct link *link)
 {
     set_state(link, HYPERDERP_MESH_CONNECTING);
     while (link->next_address < link->found.count) {
-        const struct sockaddr_storage *to = &link->found.addresses[link->next_address++];
+        const struct sockaddr_storage *at = &link->found.addresses[link->next_address++];
+        struct endpoint to = endpoint_read((const struct sockaddr *)at);
         forget_fault(link);
-        int fd = dial(to);
+        int fd = dial(at);
         if (fd < 0) {
             link_note_fault(link, strerror(-fd));
-        } else if (call(link, fd)) {
+        } else if (call(link, fd, &to)) {
             pthread_mutex_lock(&mesh_of(link)->lock);
-            listener_format_address((const struct sockaddr *)to, link->remote);
+            endpoint_format(&to, link->remote);
             pthread_mutex_unlock(&mesh_of(link)->lock);
             return;
         }

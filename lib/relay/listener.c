@@ -2,15 +2,17 @@
 /* Opening listeners. */
 #include "relay/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "relay/address.h"
+#include "relay/proxied.h"
 
 #define DEFAULT_BACKLOG 4096
 
@@ -18,27 +20,23 @@
  * drop the oldest and let disco pass. */
 #define NOTSENT_LOWAT 131072
 
-void listener_format_address(const struct sockaddr *address, char out[LISTENER_ADDRESS_SIZE])
+void listener_format_address(int fd, char out[LISTENER_ADDRESS_SIZE])
 {
-    char host[INET6_ADDRSTRLEN];
+    struct sockaddr_storage bound = {0};
+    socklen_t size = sizeof(bound);
 
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-        snprintf(out, LISTENER_ADDRESS_SIZE, "%s:%u", host, ntohs(in->sin_port));
-    } else if (address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
-            snprintf(out, LISTENER_ADDRESS_SIZE, "%s:%u", host, ntohs(in6->sin6_port));
-        } else {
-            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-            snprintf(out, LISTENER_ADDRESS_SIZE, "[%s]:%u", host, ntohs(in6->sin6_port));
-        }
-    } else {
-        snprintf(out, LISTENER_ADDRESS_SIZE, "%s",
-                 address->sa_family == AF_UNIX ? "unix" : "unknown");
+    (void)getsockname(fd, (struct sockaddr *)&bound, &size);
+    if (bound.ss_family == AF_UNIX) {
+        /* The kernel need not end the path with a NUL, and one without a name has none. */
+        const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&bound;
+        size_t room = size > offsetof(struct sockaddr_un, sun_path)
+                          ? size - offsetof(struct sockaddr_un, sun_path)
+                          : 0;
+        snprintf(out, LISTENER_ADDRESS_SIZE, UNIX_PREFIX "%.*s", (int)room, un->sun_path);
+        return;
     }
+    struct endpoint endpoint = endpoint_read((struct sockaddr *)&bound);
+    endpoint_format(&endpoint, out);
 }
 
 void listener_set_tcp_options(int fd)
@@ -80,6 +78,16 @@ static void set_buffers(int fd, unsigned bytes, const struct log *log)
     set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, bytes, "net.core.rmem_max", log);
 }
 
+static int open_unix(const char *address, int backlog, struct unix_file *file,
+                     const struct log *log)
+{
+    int fd = unix_listen(address, backlog, file);
+    if (fd < 0)
+        log_line(log, HYPERDERP_LOG_ERROR, "listener %s: %s%s", address, strerror(-fd),
+                 unix_advice(fd));
+    return fd;
+}
+
 static int open_address(const char *address, int backlog, const struct log *log)
 {
     int fd = address_bind(address, SOCK_STREAM);
@@ -107,36 +115,50 @@ static int check_socket(int fd, const struct log *log)
     return -EINVAL;
 }
 
+static bool is_unix_socket(int fd)
+{
+    int domain = 0;
+    socklen_t size = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
 int listener_open(struct listener *listener, const hyperderp_listener_options *options,
                   unsigned socket_buffer, const struct log *log)
 {
-    struct sockaddr_storage bound = {0};
-    socklen_t size = sizeof(bound);
-    int fd = options->fd;
+    int fd = options->fd, backlog = options->backlog ? options->backlog : DEFAULT_BACKLOG;
 
-    if ((fd >= 0) == (options->address != NULL) || options->backlog < 0)
+    *listener = (struct listener){.fd = -1};
+    if ((fd >= 0) == (options->address != NULL) || options->backlog < 0 ||
+        (fd >= 0 && check_socket(fd, log) != 0))
         return -EINVAL;
+    bool is_unix = options->address ? unix_address(options->address) : is_unix_socket(fd);
+    int error = proxied_set_up(listener, options, is_unix, log);
+    if (error)
+        return error;
     if (options->address)
-        fd = open_address(options->address, options->backlog ? options->backlog : DEFAULT_BACKLOG,
-                          log);
-    else if (check_socket(fd, log) != 0)
-        return -EINVAL;
-    if (fd < 0)
+        fd = is_unix ? open_unix(options->address, backlog, &listener->file, log)
+                     : open_address(options->address, backlog, log);
+    if (fd < 0) {
+        proxied_free(listener);
         return fd;
-    listener_set_tcp_options(fd);
+    }
+    if (!is_unix)
+        listener_set_tcp_options(fd);
     set_buffers(fd, socket_buffer, log);
     pthread_mutex_init(&listener->lock, NULL);
-    (void)getsockname(fd, (struct sockaddr *)&bound, &size);
     listener->fd = fd;
-    listener_format_address((struct sockaddr *)&bound, listener->address);
+    listener_format_address(fd, listener->address);
     return 0;
 }
 
 void listener_close(struct listener *listener)
 {
     pthread_mutex_lock(&listener->lock);
-    if (listener->fd >= 0)
+    if (listener->fd >= 0) {
+        unix_remove(&listener->file);
         close(listener->fd);
+    }
     listener->fd = -1;
     pthread_mutex_unlock(&listener->lock);
 }
@@ -161,5 +183,6 @@ void listener_set_tls_server(struct listener *listener, struct tls_server *serve
 void listener_destroy(struct listener *listener)
 {
     tls_server_unref(listener->server);
+    proxied_free(listener);
     pthread_mutex_destroy(&listener->lock);
 }

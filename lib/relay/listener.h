@@ -10,20 +10,28 @@
 
 #include <hyperderp/relay.h>
 
+#include "relay/endpoint.h"
 #include "relay/log.h"
+#include "relay/network.h"
+#include "relay/unix_socket.h"
 #include "tls/handshake.h"
 
-#define LISTENER_ADDRESS_SIZE 64 /* "[" IPv6 "%" interface "]:" port */
+#define LISTENER_ADDRESS_SIZE 128 /* "unix:" and a path; those of IP are half as long */
 
 struct listener {
     /* Fixed once it is open. */
     char address[LISTENER_ADDRESS_SIZE];
-    tls_choose_fn *choose; /* by the name that a client asks for; or NULL */
-    bool offload;          /* the kernel makes and opens the records of its connections */
+    tls_choose_fn *choose;   /* by the name that a client asks for; or NULL */
+    bool offload;            /* the kernel makes and opens the records of its connections */
+    bool proxied;            /* connections begin with a header of the PROXY protocol (proxied.h) */
+    bool trusts_all;         /* from whoever can connect, */
+    struct network *trusted; /* or from these */
+    unsigned trusted_count;
 
     /* -1 once it is closed. Read by the worker that accepts from it, and closed by that while it
      * runs, under the lock; others look at it under the lock. */
     int fd;
+    struct unix_file file;     /* that goes with it; guarded by lock */
     struct tls_server *server; /* for TLS: a reference; guarded by lock */
     pthread_mutex_t lock;      /* a leaf */
 };
@@ -46,8 +54,9 @@ void listener_destroy(struct listener *listener);
 /* What TCP may wait for the acknowledgement of what was sent on connections to come. Any thread. */
 void listener_set_user_timeout(struct listener *listener, unsigned ms);
 
-/* Writes "192.0.2.1:443" or "[2001:db8::1]:443"; "unix" or "unknown" for others. */
-void listener_format_address(const struct sockaddr *address, char out[LISTENER_ADDRESS_SIZE]);
+/* Writes the address that a socket is bound to: "192.0.2.1:443", "[2001:db8::1]:443",
+ * "unix:/run/x.sock", or "unknown". */
+void listener_format_address(int fd, char out[LISTENER_ADDRESS_SIZE]);
 
 /* Sets the options of TCP that each accepted socket inherits of its listener, so that accepting
  * needs no further system call; for sockets that connect, too. */

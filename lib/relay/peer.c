@@ -13,6 +13,7 @@ struct peer *peer_new(const hyperderp_key *key, uint64_t hash)
     peer->hash = hash;
     atomic_init(&peer->refs, 1);
     atomic_init(&peer->active, NULL);
+    atomic_init(&peer->health_due, false);
     pthread_mutex_init(&peer->lock, NULL);
     return peer;
 }
@@ -29,8 +30,11 @@ void peer_unref(struct peer *peer)
 
 void peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink)
 {
+    const struct recipient recipient = {.hash = to->hash, .serial = sink->serial, .key = to->key};
+    bool alone = atomic_load_explicit(&sink->share, memory_order_relaxed) == SINK_SHARE_NONE;
+
     pthread_mutex_lock(&peer->lock);
-    recipients_add(&peer->recipients, &to->key, to->hash, sink->serial);
+    recipients_add(&peer->recipients, &recipient, alone);
     pthread_mutex_unlock(&peer->lock);
 }
 

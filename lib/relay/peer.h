@@ -31,15 +31,20 @@ struct peer {
     atomic_uint refs;
 
     /* The sink that receives: of a connection of the key, or, without any, of a link to a mesh
-     * partner; NULL once the peer is out of the table. Changed under the lock of the
-     * key's stripe of the route table. Read with acquire by senders, to see whether the sink that
-     * they have at hand is still the one: it is only compared, never followed. */
+     * partner; NULL while the key's connections fight (duplicate.h), and once the peer is out of
+     * the table. Changed under the lock of the key's stripe of the route table. Read with acquire
+     * by senders, to see whether the sink that they have at hand is still the one: it is only
+     * compared, never followed. */
     _Atomic(struct sink *) active;
 
     /* Guarded by the stripe's lock. */
     struct peer *chain;           /* the next in the bucket */
-    struct sink *sinks;           /* all connections, the one that sent last in front */
+    struct sink *sinks;           /* all connections, in the order of duplicate.h */
     struct forwarder *forwarders; /* mesh partners that have the key, the oldest in front */
+
+    /* Some of the connections are to be told that they have been muted, or are so no longer. Set
+     * under the stripe's lock, taken without, relaxed: whoever tells takes the lock first. */
+    atomic_bool health_due;
 
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;

@@ -7,6 +7,8 @@
 
 #include "relay/relay.h"
 #include "relay/worker.h"
+#include "wire/frame.h"
+#include "wire/info.h"
 
 struct list {
     char *entries;
@@ -33,23 +35,23 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* The sink's own lock keeps its socket open, or tells that it has been closed. */
 static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-
+    endpoint_format(&sink->from, info->address);
     pthread_mutex_lock(&sink->lock);
-    if (!sink->released && getpeername(sink->fd, (struct sockaddr *)&address, &size) == 0)
-        listener_format_address((struct sockaddr *)&address, info->address);
     for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {
         info->queued_frames += sink->queue.frames[kind];
         info->queued_bytes += sink->queue.bytes[kind];
     }
     pthread_mutex_unlock(&sink->lock);
+    _Static_assert(sizeof(info->app_name) > INFO_MAX_APP_NAME, "no name is cut, nor a character");
     if (sink->app_name)
         strncpy(info->app_name, sink->app_name, sizeof(info->app_name) - 1);
     info->worker = sink->worker;
+    info->can_ack_pings = sink->can_ack_pings;
+    info->is_prober = sink->present_flags & PEER_PRESENT_PROBER;
+    info->not_ideal = sink->present_flags & PEER_PRESENT_NOT_IDEAL;
+    info->muted = atomic_load_explicit(&sink->share, memory_order_relaxed) == SINK_SHARE_MUTED;
     info->home = atomic_load_explicit(&sink->home, memory_order_relaxed);
     info->packets_received = read_counter(&sink->packets_received);
     info->bytes_received = read_counter(&sink->bytes_received);
@@ -61,8 +63,10 @@ static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
 /* Needs the stripe's lock. */
 static bool list_peer(struct list *list, const struct peer *peer)
 {
+    const struct sink *active = atomic_load_explicit(&peer->active, memory_order_relaxed);
+
     for (struct sink *sink = peer->sinks; sink; sink = sink->next_of_key) {
-        hyperderp_peer_info info = {.key = peer->key, .active = sink == peer->sinks};
+        hyperderp_peer_info info = {.key = peer->key, .active = sink == active};
         char *entry = next_entry(list);
         if (!entry)
             return false;

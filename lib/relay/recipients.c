@@ -7,14 +7,21 @@
 
 #define FIRST_CAPACITY 8
 
+/* The entry of a connection, or the free place where it belongs. *other becomes another connection
+ * of the same key, if one is met on the way. */
 static struct recipient *find(struct recipient *entries, uint32_t capacity,
-                              const hyperderp_key *key, uint64_t hash)
+                              const struct recipient *wanted, struct recipient **other)
 {
-    uint32_t at = (uint32_t)hash & (capacity - 1);
+    uint32_t at = (uint32_t)wanted->hash & (capacity - 1);
 
-    while (entries[at].serial != 0 &&
-           (entries[at].hash != hash || memcmp(&entries[at].key, key, sizeof(*key)) != 0))
-        at = (at + 1) & (capacity - 1);
+    for (; entries[at].serial != 0; at = (at + 1) & (capacity - 1)) {
+        if (entries[at].hash != wanted->hash ||
+            memcmp(&entries[at].key, &wanted->key, sizeof(wanted->key)) != 0)
+            continue;
+        if (entries[at].serial == wanted->serial)
+            break;
+        *other = &entries[at];
+    }
     return &entries[at];
 }
 
@@ -25,12 +32,12 @@ static void grow(struct recipients *set)
 
     if (set->count < set->capacity / 4 * 3)
         return;
-    struct recipient *entries = calloc(capacity, sizeof(*entries));
+    struct recipient *entries = calloc(capacity, sizeof(*entries)), *other;
     if (!entries)
         return;
     for (uint32_t i = 0; i < set->capacity; i++)
         if (set->entries[i].serial != 0)
-            *find(entries, capacity, &set->entries[i].key, set->entries[i].hash) = set->entries[i];
+            *find(entries, capacity, &set->entries[i], &other) = set->entries[i];
     free(set->entries);
     set->entries = entries;
     set->capacity = capacity;
@@ -64,13 +71,16 @@ static void evict(struct recipients *set, uint64_t hash)
     remove_at(set, at);
 }
 
-void recipients_add(struct recipients *set, const hyperderp_key *key, uint64_t hash,
-                    uint64_t serial)
+void recipients_add(struct recipients *set, const struct recipient *recipient, bool alone)
 {
-    struct recipient *entry = set->capacity ? find(set->entries, set->capacity, key, hash) : NULL;
+    struct recipient *other = NULL, *entry = NULL;
 
-    if (entry && entry->serial != 0) {
-        entry->serial = serial;
+    if (set->capacity)
+        entry = find(set->entries, set->capacity, recipient, &other);
+    if (entry && entry->serial != 0)
+        return;
+    if (alone && other) {
+        other->serial = recipient->serial;
         return;
     }
     grow(set);
@@ -78,9 +88,8 @@ void recipients_add(struct recipients *set, const hyperderp_key *key, uint64_t h
         return;
     /* One place stays free, or the search for somebody unknown would have no end. */
     if (set->count >= RECIPIENTS_MAX || set->count + 1 >= set->capacity)
-        evict(set, hash);
-    *find(set->entries, set->capacity, key, hash) =
-        (struct recipient){.hash = hash, .serial = serial, .key = *key};
+        evict(set, recipient->hash);
+    *find(set->entries, set->capacity, recipient, &other) = *recipient;
     set->count++;
 }
 

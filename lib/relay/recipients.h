@@ -7,6 +7,7 @@
 #ifndef RELAY_RECIPIENTS_H
 #define RELAY_RECIPIENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <hyperderp/key.h>
@@ -14,9 +15,9 @@
 #define RECIPIENTS_MAX 4096
 
 struct recipient {
-    uint64_t hash;   /* keyed, of key */
-    uint64_t serial; /* of the sink that got the packets; 0: the entry is free */
-    hyperderp_key key;
+    uint64_t hash;     /* keyed, of key */
+    uint64_t serial;   /* of the sink that got the packets; 0: the entry is free */
+    hyperderp_key key; /* that it belongs to; several may have the same */
 };
 
 struct recipients {
@@ -25,10 +26,10 @@ struct recipients {
     uint32_t count;
 };
 
-/* Notes a recipient, or that it now has another connection. Without memory for it nothing is
- * noted. */
-void recipients_add(struct recipients *set, const hyperderp_key *key, uint64_t hash,
-                    uint64_t serial);
+/* Notes a recipient. One that is the only connection of its key takes the place of an earlier one,
+ * so that a client that comes back over and over does not fill the set. Without memory for it
+ * nothing is noted. */
+void recipients_add(struct recipients *set, const struct recipient *recipient, bool alone);
 void recipients_destroy(struct recipients *set);
 
 #endif

@@ -212,10 +212,11 @@ int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listene
     listener->offload = options.offload == HYPERDERP_OFFLOAD_KERNEL;
     listener_set_tls_server(listener, server);
     listener_set_user_timeout(listener, user_timeout_ms(relay));
-    log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, %s)", listener->address,
-             !options.certificate ? "plain TCP"
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "listening on %s (DERP, %s%s)", listener->address,
+             !options.certificate ? listener->trusts_all ? "in the clear" : "plain TCP"
              : listener->offload  ? "TLS 1.3 by the kernel"
-                                  : "TLS 1.3");
+                                  : "TLS 1.3",
+             listener->proxied ? ", behind the PROXY protocol" : "");
     return (int)relay->listener_count++;
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/duplicate.h"
+
 #define FIRST_BUCKETS 4
 
 void route_init(struct route_table *table,
@@ -37,18 +39,13 @@ static uint64_t route_hash(const struct route_table *table, const hyperderp_key 
     return hash;
 }
 
-/* The top bits choose the stripe, the low ones the bucket. */
-static struct route_stripe *stripe_of(struct route_table *table, uint64_t hash)
-{
-    return &table->stripes[hash >> 56];
-}
-
 /* Needs the stripe's lock. */
 static struct peer *stripe_find(const struct route_stripe *stripe, const hyperderp_key *key,
                                 uint64_t hash)
 {
     if (stripe->bucket_count == 0)
         return NULL;
+    /* Other bits than those that choose the stripe. */
     struct peer *peer = stripe->buckets[hash & (stripe->bucket_count - 1)];
     while (peer && (peer->hash != hash || memcmp(&peer->key, key, sizeof(*key)) != 0))
         peer = peer->chain;
@@ -86,16 +83,6 @@ static void tell(const struct route_table *table, const struct peer *peer, bool 
         table->peer_changed(table->user, &peer->key, up);
 }
 
-/* Needs the stripe's lock. */
-static void set_active(struct peer *peer)
-{
-    struct sink *sink = peer->sinks;
-
-    if (!sink && peer->forwarders)
-        sink = peer->forwarders->sink;
-    atomic_store_explicit(&peer->active, sink, memory_order_release);
-}
-
 /* Needs the stripe's lock. Finds a key's peer or makes one that is not used yet, and adds a
  * reference for the caller. NULL without memory. */
 static struct peer *stripe_take(struct route_stripe *stripe, const hyperderp_key *key,
@@ -131,33 +118,11 @@ static bool stripe_drop(struct route_stripe *stripe, struct peer *peer)
     return true;
 }
 
-/* Needs the stripe's lock. */
-static void link_sink(struct peer *peer, struct sink *sink)
-{
-    sink->prev_of_key = NULL;
-    sink->next_of_key = peer->sinks;
-    if (peer->sinks)
-        peer->sinks->prev_of_key = sink;
-    peer->sinks = sink;
-    set_active(peer);
-}
-
-/* Needs the stripe's lock. No walk: a client may connect one key thousands of times. */
-static void unlink_sink(struct peer *peer, struct sink *sink)
-{
-    if (sink->prev_of_key)
-        sink->prev_of_key->next_of_key = sink->next_of_key;
-    else
-        peer->sinks = sink->next_of_key;
-    if (sink->next_of_key)
-        sink->next_of_key->prev_of_key = sink->prev_of_key;
-}
-
 int route_join(struct route_table *table, const hyperderp_key *key, struct sink *sink,
                struct peer **out)
 {
     uint64_t hash = route_hash(table, key);
-    struct route_stripe *stripe = stripe_of(table, hash);
+    struct route_stripe *stripe = route_stripe_of(table, hash);
 
     pthread_mutex_lock(&stripe->lock);
     struct peer *peer = stripe_take(stripe, key, hash);
@@ -167,7 +132,7 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
     }
     int result = peer->sinks ? 1 : 0;
     sink_ref(sink);
-    link_sink(peer, sink);
+    duplicate_join(peer, sink);
     if (result == 0)
         tell(table, peer, true);
     pthread_mutex_unlock(&stripe->lock);
@@ -177,11 +142,10 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
 
 bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink)
 {
-    struct route_stripe *stripe = stripe_of(table, peer->hash);
+    struct route_stripe *stripe = route_stripe_of(table, peer->hash);
 
     pthread_mutex_lock(&stripe->lock);
-    unlink_sink(peer, sink);
-    set_active(peer);
+    duplicate_leave(peer, sink);
     bool last = peer->sinks == NULL;
     if (last) {
         (void)stripe_drop(stripe, peer);
@@ -194,25 +158,25 @@ bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink
 
 void route_activate(struct route_table *table, struct peer *peer, struct sink *sink)
 {
-    struct route_stripe *stripe = stripe_of(table, peer->hash);
+    struct route_stripe *stripe = route_stripe_of(table, peer->hash);
 
     pthread_mutex_lock(&stripe->lock);
-    unlink_sink(peer, sink);
-    link_sink(peer, sink);
+    duplicate_spoke(peer, sink);
     pthread_mutex_unlock(&stripe->lock);
 }
 
 struct peer *route_find(struct route_table *table, const hyperderp_key *key, struct sink **sink)
 {
     uint64_t hash = route_hash(table, key);
-    struct route_stripe *stripe = stripe_of(table, hash);
+    struct route_stripe *stripe = route_stripe_of(table, hash);
 
     pthread_mutex_lock(&stripe->lock);
     struct peer *peer = stripe_find(stripe, key, hash);
     if (peer) {
         peer_ref(peer);
         *sink = atomic_load_explicit(&peer->active, memory_order_relaxed);
-        sink_ref(*sink);
+        if (*sink)
+            sink_ref(*sink);
     }
     pthread_mutex_unlock(&stripe->lock);
     return peer;
@@ -221,7 +185,7 @@ struct peer *route_find(struct route_table *table, const hyperderp_key *key, str
 struct sink *route_find_sink(struct route_table *table, const hyperderp_key *key, uint64_t hash,
                              uint64_t serial)
 {
-    struct route_stripe *stripe = stripe_of(table, hash);
+    struct route_stripe *stripe = route_stripe_of(table, hash);
 
     pthread_mutex_lock(&stripe->lock);
     struct peer *peer = stripe_find(stripe, key, hash);
@@ -237,7 +201,7 @@ struct sink *route_find_sink(struct route_table *table, const hyperderp_key *key
 struct sink *route_find_local(struct route_table *table, const hyperderp_key *key)
 {
     uint64_t hash = route_hash(table, key);
-    struct route_stripe *stripe = stripe_of(table, hash);
+    struct route_stripe *stripe = route_stripe_of(table, hash);
 
     pthread_mutex_lock(&stripe->lock);
     struct peer *peer = stripe_find(stripe, key, hash);
@@ -274,7 +238,7 @@ bool route_list_local(struct route_table *table, unsigned number, hyperderp_key 
 unsigned route_break(struct route_table *table, const hyperderp_key *key)
 {
     uint64_t hash = route_hash(table, key);
-    struct route_stripe *stripe = stripe_of(table, hash);
+    struct route_stripe *stripe = route_stripe_of(table, hash);
     unsigned count = 0;
 
     pthread_mutex_lock(&stripe->lock);
@@ -304,7 +268,7 @@ int route_forward(struct route_table *table, const hyperderp_key *key, struct si
                   struct forwarder **out)
 {
     uint64_t hash = route_hash(table, key);
-    struct route_stripe *stripe = stripe_of(table, hash);
+    struct route_stripe *stripe = route_stripe_of(table, hash);
     struct forwarder *forwarder = calloc(1, sizeof(*forwarder));
 
     if (!forwarder)
@@ -317,7 +281,7 @@ int route_forward(struct route_table *table, const hyperderp_key *key, struct si
         sink_ref(sink);
         *forwarder = (struct forwarder){.peer = peer, .sink = sink};
         *place = forwarder;
-        set_active(peer);
+        duplicate_choose(peer);
         *out = forwarder;
     } else if (result == -EEXIST) {
         *out = *place;
@@ -334,7 +298,7 @@ struct forwarder *route_find_forwarder(struct route_table *table, const hyperder
                                        const struct sink *sink)
 {
     uint64_t hash = route_hash(table, key);
-    struct route_stripe *stripe = stripe_of(table, hash);
+    struct route_stripe *stripe = route_stripe_of(table, hash);
 
     pthread_mutex_lock(&stripe->lock);
     struct peer *peer = stripe_find(stripe, key, hash);
@@ -346,11 +310,11 @@ struct forwarder *route_find_forwarder(struct route_table *table, const hyperder
 bool route_unforward(struct route_table *table, struct forwarder *forwarder, struct peer **out)
 {
     struct peer *peer = forwarder->peer;
-    struct route_stripe *stripe = stripe_of(table, peer->hash);
+    struct route_stripe *stripe = route_stripe_of(table, peer->hash);
 
     pthread_mutex_lock(&stripe->lock);
     *forwarder_place(peer, forwarder->sink) = forwarder->next_of_peer;
-    set_active(peer);
+    duplicate_choose(peer);
     bool gone = stripe_drop(stripe, peer);
     pthread_mutex_unlock(&stripe->lock);
     sink_unref(forwarder->sink);

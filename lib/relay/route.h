@@ -33,6 +33,12 @@ struct route_table {
     struct route_stripe stripes[ROUTE_STRIPES];
 };
 
+/* The top bits of a key's hash choose its stripe. */
+static inline struct route_stripe *route_stripe_of(struct route_table *table, uint64_t hash)
+{
+    return &table->stripes[hash >> 56];
+}
+
 /* peer_changed is called under the lock of the key's stripe: so the calls for one key, by whatever
  * workers, come in the order of what they tell. */
 void route_init(struct route_table *table,
@@ -48,14 +54,17 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
                struct peer **peer);
 
 /* Takes a sink out. Returns true when it was its key's last: then nobody finds the peer any more,
- * unless it is at a mesh partner, too. Otherwise the sink that sent last becomes the active one. */
+ * unless it is at a mesh partner, too. Otherwise another sink may be the active one, and
+ * duplicate_tell() is to follow. */
 bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink);
 
-/* Notes that a connection of a key has sent something: it becomes the active one. */
+/* Notes that a connection of a key has sent something: it becomes the active one, or none is
+ * (duplicate.h). duplicate_tell() is to follow. */
 void route_activate(struct route_table *table, struct peer *peer, struct sink *sink);
 
-/* Looks up a key. Returns its peer and stores its active sink, which may be a link's, each with a
- * reference for the caller, or NULL. */
+/* Looks up a key. Returns its peer and stores its active sink, which may be a link's, or NULL when
+ * nobody receives (duplicate.h); each with a reference for the caller. NULL when there is no such
+ * peer. */
 struct peer *route_find(struct route_table *table, const hyperderp_key *key, struct sink **sink);
 
 /* The sink of the key's connection that sent last, with a reference for the caller; NULL when it

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "io/chunk.h"
+#include "relay/endpoint.h"
 #include "relay/frame_pool.h"
 #include "relay/outq.h"
 #include "tls/record.h"
@@ -40,6 +41,14 @@ struct sink_tls {
     struct vault *vault; /* that it is from */
 };
 
+/* How a connection shares its key with others (duplicate.h). */
+enum sink_share {
+    SINK_SHARE_NONE,  /* it is the only one, or all others are muted */
+    SINK_SHARE_NEW,   /* it joined as the second, and has sent nothing since */
+    SINK_SHARE_SPOKE, /* it has sent something, or counts as if it had */
+    SINK_SHARE_MUTED, /* it gets no packets: connections of its key take turns in sending */
+};
+
 struct sink {
     /* Fixed after creation. */
     int fd;          /* open until the conn has released it and nobody drains the sink */
@@ -47,10 +56,12 @@ struct sink {
     uint64_t serial; /* unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
-    int64_t joined; /* CLOCK_MONOTONIC in ns */
-    char *app_name; /* or NULL */
-    bool can_mesh;  /* the client has the region's mesh key */
-    bool is_link;   /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
+    struct endpoint from; /* the client, behind a proxy as that tells; of a link, the other node */
+    int64_t joined;       /* CLOCK_MONOTONIC in ns */
+    char *app_name;       /* or NULL */
+    bool can_mesh;        /* the client has the region's mesh key */
+    bool is_link;         /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
+    bool can_ack_pings;   /* the client answers Ping frames of the relay */
     uint8_t present_flags; /* enum peer_present_flags */
     struct sink_tls *tls;  /* NULL: in the clear, or not yet */
     bool websocket;        /* what it sends goes in WebSocket messages */
@@ -61,6 +72,10 @@ struct sink {
     _Atomic uint64_t packets_received, bytes_received;
     _Atomic uint64_t packets_delivered, bytes_delivered;
     _Atomic uint64_t drops;
+
+    /* enum sink_share. Changed under the lock of the key's stripe; read without, relaxed: it orders
+     * nothing. */
+    _Atomic uint8_t share;
 
     /* One each for the conn, the route table, the drainer, and senders that have it at hand. */
     atomic_uint refs;
@@ -89,6 +104,7 @@ struct sink {
 
     /* Guarded by the lock of the key's stripe of the route table. */
     struct sink *next_of_key, *prev_of_key;
+    bool told_muted; /* what its Health frames have said */
 };
 
 /* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when

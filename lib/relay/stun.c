@@ -18,9 +18,6 @@
 
 int stun_open(struct stun_socket *socket, const char *address, const struct log *log)
 {
-    struct sockaddr_storage bound = {0};
-    socklen_t size = sizeof(bound);
-
     *socket = (struct stun_socket){.fd = address_bind(address, SOCK_DGRAM)};
     if (socket->fd < 0) {
         log_line(log, HYPERDERP_LOG_ERROR, "STUN on %s: %s%s", address, address_error(socket->fd),
@@ -33,8 +30,7 @@ int stun_open(struct stun_socket *socket, const char *address, const struct log 
         return -ENOMEM;
     }
     stun_batch_prepare(socket->fd);
-    (void)getsockname(socket->fd, (struct sockaddr *)&bound, &size);
-    listener_format_address((struct sockaddr *)&bound, socket->address);
+    listener_format_address(socket->fd, socket->address);
     return 0;
 }
 

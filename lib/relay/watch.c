@@ -2,7 +2,6 @@
 /* Telling mesh partners who is here. */
 #include "relay/watch.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,28 +51,6 @@ void watch_destroy(struct watch_list *list)
 
 /* ---- What is told -------------------------------------------------------------------------- */
 
-static void describe_address(struct sink *sink, struct peer_present *present)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-
-    /* The sink's own lock keeps its socket open, or tells that it has been closed. */
-    pthread_mutex_lock(&sink->lock);
-    if (!sink->released)
-        (void)getpeername(sink->fd, (struct sockaddr *)&address, &size);
-    pthread_mutex_unlock(&sink->lock);
-    if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address;
-        present->ip[10] = present->ip[11] = 0xff;
-        memcpy(present->ip + 12, &v4->sin_addr, 4);
-        present->port = ntohs(v4->sin_port);
-    } else if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
-        memcpy(present->ip, &v6->sin6_addr, 16);
-        present->port = ntohs(v6->sin6_port);
-    }
-}
-
 /* Writes the frame that says what is true of a key now. */
 static size_t encode(struct worker *worker, const hyperderp_key *key, uint8_t *out)
 {
@@ -83,7 +60,8 @@ static size_t encode(struct worker *worker, const hyperderp_key *key, uint8_t *o
         return frame_encode_peer_gone(out, key, PEER_GONE_DISCONNECTED);
     struct peer_present present = {
         .key = *key, .flags = sink->present_flags, .name = sink->app_name};
-    describe_address(sink, &present);
+    memcpy(present.ip, sink->from.ip, sizeof(present.ip));
+    present.port = sink->from.port;
     sink_unref(sink);
     return frame_encode_peer_present(out, &present);
 }

@@ -112,6 +112,15 @@ size_t frame_encode_peer_gone(uint8_t *out, const hyperderp_key *peer, enum peer
     return FRAME_PEER_GONE_SIZE;
 }
 
+size_t frame_encode_health(uint8_t *out, const char *problem)
+{
+    size_t len = strnlen(problem, FRAME_MAX_HEALTH - FRAME_HEADER_SIZE);
+
+    frame_header_encode(out, FRAME_HEALTH, (uint32_t)len);
+    memcpy(out + FRAME_HEADER_SIZE, problem, len);
+    return FRAME_HEADER_SIZE + len;
+}
+
 size_t frame_encode_restarting(uint8_t *out, uint32_t reconnect_in_ms, uint32_t try_for_ms)
 {
     frame_header_encode(out, FRAME_RESTARTING, 8);

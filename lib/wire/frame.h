@@ -60,6 +60,7 @@ enum peer_present_flags {
 #define FRAME_PONG_SIZE       (FRAME_HEADER_SIZE + FRAME_PING_SIZE)
 #define FRAME_PEER_GONE_SIZE  (FRAME_HEADER_SIZE + HYPERDERP_KEY_SIZE + 1)
 #define FRAME_RESTARTING_SIZE (FRAME_HEADER_SIZE + 8)
+#define FRAME_MAX_HEALTH      256 /* with its header: what this relay has to say is shorter */
 #define FRAME_MAX_PEER_PRESENT                                                                     \
     (FRAME_HEADER_SIZE + HYPERDERP_KEY_SIZE + 16 + 2 + 1 + 1 + FRAME_MAX_PRESENT_NAME)
 
@@ -109,6 +110,7 @@ size_t frame_encode_keep_alive(uint8_t *out);
 size_t frame_encode_pong(uint8_t *out, const uint8_t ping[FRAME_PING_SIZE]);
 size_t frame_encode_peer_gone(uint8_t *out, const hyperderp_key *peer,
                               enum peer_gone_reason reason);
+size_t frame_encode_health(uint8_t *out, const char *problem); /* cut to FRAME_MAX_HEALTH */
 size_t frame_encode_restarting(uint8_t *out, uint32_t reconnect_in_ms, uint32_t try_for_ms);
 
 /* What PeerPresent says of a peer. */

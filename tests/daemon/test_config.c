@@ -365,8 +365,13 @@ static void the_whole_is_checked(void **state)
     } cases[] = {
         {"[tls]\ncert = \"/c\"\n", "x.toml: tls.cert and tls.key: give both or neither"},
         {"[tls]\nkey = \"/k\"\n", "x.toml: tls.cert and tls.key: give both or neither"},
-        {"[[listener]]\naddress = \"unix:/run/x\"\ntls = false\n",
-         "x.toml:1:3: listener unix:/run/x: unix sockets are not in this build yet"},
+        {"[[listener]]\naddress = \":1\"\nproxy_protocol = true\n",
+         "x.toml:1:3: listener :1: proxy_protocol needs trusted_proxies, the networks that its "
+         "headers may come from"},
+        {"[[listener]]\ntls = false\n[[listener]]\naddress = \"unix:/run/x\"\n"
+         "trusted_proxies = [\"10.0.0.1\"]\n",
+         "x.toml:3:3: listener unix:/run/x: trusted_proxies are given, and proxy_protocol is not "
+         "true: set it, or leave them out"},
         {"[[listener]]\naddress = \":1\"\ntls = false\n[[listener]]\naddress = \":1\"\ntls = "
          "false\n",
          "x.toml:4:3: listener :1: given twice"},
@@ -383,6 +388,14 @@ static void the_whole_is_checked(void **state)
         assert_int_equal(outcome.problems.total, 1);
         let_go(&outcome);
     }
+    /* Who can connect to a socket in the file system is trusted; systemd's may be one. */
+    read_text(&outcome, "x.toml",
+              "[[listener]]\naddress = \"unix:/run/x\"\nproxy_protocol = true\n"
+              "[[listener]]\naddress = \"systemd:derp\"\nproxy_protocol = true\n"
+              "[[listener]]\naddress = \":1\"\nproxy_protocol = true\n"
+              "trusted_proxies = [\"::1\", \"10.0.0.0/8\"]\n");
+    assert_int_equal(config_check(&outcome.config, "x.toml", &outcome.problems), 0);
+    let_go(&outcome);
     read_text(&outcome, "x.toml",
               "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
               "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n");

@@ -215,14 +215,10 @@ static void test_duplicates(void **state)
         client_settle(same[i]);
     }
     for (unsigned round = 0; round < 30; round++) {
-        unsigned active = round * 7 % 3;
-        client_settle(same[active]);
-        client_send(sender, same[active], &round, sizeof(round));
-        client_expect_packet(same[active], sender, &round, sizeof(round));
+        client_settle(same[2]);
+        client_send(sender, same[2], &round, sizeof(round));
+        client_expect_packet(same[2], sender, &round, sizeof(round));
     }
-    client_settle(same[0]);
-    client_settle(same[1]);
-    client_settle(same[2]);
     /* To its own key. */
     client_send(same[2], same[2], "me", 2);
     client_expect_packet(same[2], same[2], "me", 2);

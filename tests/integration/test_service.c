@@ -154,6 +154,64 @@ static void test_reload(void **state)
     service_remove_folder();
 }
 
+static void reload_limits(const struct cell *cell, struct process *daemon, const char *limits,
+                          const char *said)
+{
+    service_write_config(cell, limits);
+    kill(process_pid(daemon), SIGHUP);
+    process_await_log(daemon, said);
+}
+
+/* Limits by address and rate come and go with a reload; who is there already stays. */
+static void test_reload_of_client_limits(void **state)
+{
+    uint8_t packet[1000] = {0};
+
+    service_make_folder();
+    service_write_config(*state, "");
+    struct process *daemon = service_start();
+    struct client_socket *from = client_join(process_address(daemon), NULL);
+    struct client_socket *to = client_join(process_address(daemon), NULL);
+
+    reload_limits(*state, daemon, "connections_per_ip = 2", "limits.connections_per_ip 0 -> 2");
+    int refused = tcp_connect(process_address(daemon));
+    assert_true(tcp_await_end(refused, PATIENCE_MS));
+    close(refused);
+    assert_true(service_metric(daemon, "hyper_derp_accepts_refused_total{reason=\"per_ip\"}") == 1);
+
+    reload_limits(*state, daemon, "client_rate = 20000\nclient_burst = 70000",
+                  "limits.client_rate 0 -> \"20000B\"");
+    for (unsigned i = 0; i < 100; i++) /* the burst, and more than a second's */
+        client_send(from, to, packet, sizeof(packet));
+    for (unsigned i = 0; i < 100; i++)
+        client_expect_packet(to, from, packet, sizeof(packet));
+    assert_true(service_metric(daemon, "hyper_derp_client_rate_pauses_total") > 0);
+
+    reload_limits(*state, daemon, "accept_rate = 1\naccept_burst = 1", "limits.accept_rate 0 -> 1");
+    unsigned closed = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        int fd = tcp_connect(process_address(daemon));
+        closed += tcp_await_end(fd, 50);
+        close(fd);
+    }
+    assert_true(closed >= 10); /* those that got in are only closed by the end of the handshake */
+    assert_true(
+        service_metric(daemon, "hyper_derp_accepts_refused_total{reason=\"accept_rate\"}") >= 10);
+
+    reload_limits(*state, daemon, "", "limits.accept_rate 1 -> 0");
+    for (unsigned i = 0; i < 10; i++) {
+        struct client_socket *again = client_join(process_address(daemon), NULL);
+        client_socket_close(again);
+    }
+    client_send(from, to, "free", 5);
+    client_expect_packet(to, from, "free", 5);
+    client_socket_close(from);
+    client_socket_close(to);
+    process_stop(daemon);
+    process_free(daemon);
+    service_remove_folder();
+}
+
 /* ---- The service manager ---- */
 
 static int notify_socket(void)
@@ -372,6 +430,7 @@ int main(void)
         {"all_mistakes_are_told", test_all_mistakes_are_told, CELLS_ONE},
         {"metrics_address_in_use", test_metrics_address_in_use, CELLS_ONE},
         {"reload", test_reload, CELLS_ALL},
+        {"reload_of_client_limits", test_reload_of_client_limits, CELLS_ENGINES},
         {"service_manager", test_service_manager, CELLS_ONE},
         {"sockets_handed_over", test_sockets_handed_over, CELLS_ONE},
         {"drain_timeout", test_drain_timeout, CELLS_ALL},

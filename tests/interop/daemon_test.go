@@ -258,7 +258,8 @@ type counters map[string]uint64
 func (c counters) checkAtRest(t *testing.T) {
 	t.Helper()
 	var drops uint64
-	for _, reason := range []string{"unknown_peer", "queue_full", "gone", "write_error", "memory"} {
+	for _, reason := range []string{"unknown_peer", "queue_full", "gone", "write_error", "memory",
+		"duplicate_key"} {
 		for _, kind := range []string{"data", "disco"} {
 			drops += c.get(t, "drop_"+reason+"_"+kind)
 		}
@@ -268,7 +269,8 @@ func (c counters) checkAtRest(t *testing.T) {
 		t.Errorf("%d packets received, but %d delivered + %d dropped = %d",
 			received, delivered, drops, delivered+drops)
 	}
-	for _, gauge := range []string{"connections", "peers_active", "home_clients", "queued_bytes"} {
+	for _, gauge := range []string{"connections", "peers_active", "home_clients", "queued_bytes",
+		"muted_connections", "not_ideal_connections"} {
 		c.check(t, gauge, 0)
 	}
 }

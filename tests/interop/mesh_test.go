@@ -8,6 +8,7 @@ package interop
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -15,6 +16,9 @@ import (
 	"testing"
 
 	"tailscale.com/derp"
+	"tailscale.com/derp/derphttp"
+	"tailscale.com/net/netmon"
+	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
 )
 
@@ -166,6 +170,90 @@ func TestMeshWatch(t *testing.T) {
 		}
 		second.leave()
 		watcher.expectGone(ctx, t, second.public, left)
+	})
+}
+
+// TestMeshIdealNode: a client that says which node it would rather be at is told of as one.
+func TestMeshIdealNode(t *testing.T) {
+	forEachMeshCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		private := key.NewNode()
+		elsewhere := &peer{name: "elsewhere", private: private, public: private.Public()}
+		elsewhere.useDialed(r.dial(ctx, t))
+		brw := buffered(elsewhere.conn)
+		brw.WriteString(upgradeRequest(r.address(), derp.IdealNodeHeader+": 900b"))
+		if err := brw.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		readUpgrade(t, brw)
+		elsewhere.useConn(t, brw)
+		r.joined(ctx, t, elsewhere)
+
+		private = key.NewNode()
+		prober := &peer{name: "prober", private: private, public: private.Public()}
+		prober.useDialed(r.dial(ctx, t))
+		brw = buffered(prober.conn)
+		brw.WriteString(upgradeRequest(r.address(), derp.FastStartHeader+": 1",
+			derp.IdealNodeHeader+": 900b"))
+		prober.useConn(t, brw, derp.IsProber(true), derp.ServerPublicKey(r.publicKey()))
+		r.joined(ctx, t, prober)
+
+		private = key.NewNode()
+		here := &peer{name: "here", private: private, public: private.Public()}
+		here.useDialed(r.dial(ctx, t))
+		brw = buffered(here.conn)
+		brw.WriteString(upgradeRequest(r.address(), derp.IdealNodeHeader+":"))
+		if err := brw.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		readUpgrade(t, brw)
+		here.useConn(t, brw)
+		r.joined(ctx, t, here)
+
+		watcher := r.connectMesh(ctx, t, "watcher", meshKeyText)
+		if err := watcher.mesh().WatchConnectionChanges(); err != nil {
+			t.Fatal(err)
+		}
+		watcher.expectPresent(ctx, t, elsewhere.present(t, derp.PeerPresentNotIdeal),
+			prober.present(t, derp.PeerPresentNotIdeal|derp.PeerPresentIsProber),
+			here.present(t, derp.PeerPresentIsRegular),
+			watcher.present(t, derp.PeerPresentIsMeshPeer))
+	})
+}
+
+// TestMeshIdealNodeUnreachable: tailscaled's own client says so when the first node of the region
+// does not answer.
+func TestMeshIdealNodeUnreachable(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := closed.Addr().(*net.TCPAddr).Port
+	closed.Close()
+	forEachMeshCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		if !r.tls {
+			return // such a client speaks TLS
+		}
+		private := key.NewNode()
+		p := &peer{name: "elsewhere", private: private, public: private.Public()}
+		second := r.node()
+		first := *second
+		first.Name, first.DERPPort = "900-first", port
+		region := &tailcfg.DERPRegion{RegionID: second.RegionID, RegionCode: "interop",
+			Nodes: []*tailcfg.DERPNode{&first, second}}
+		p.connectClient(ctx, t, derphttp.NewRegionClient(p.private, discardLog, netmon.NewStatic(),
+			func() *tailcfg.DERPRegion { return region }), r.publicKey())
+		r.joined(ctx, t, p)
+		watcher := r.connectMesh(ctx, t, "watcher", meshKeyText)
+		if err := watcher.mesh().WatchConnectionChanges(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			got := expect[derp.PeerPresentMessage](ctx, t, watcher)
+			if got.Key == p.public && got.Flags != derp.PeerPresentNotIdeal {
+				t.Fatalf("%s got %+v", watcher.name, got)
+			}
+		}
+		watcher.ping(ctx, t)
 	})
 }
 

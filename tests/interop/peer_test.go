@@ -43,6 +43,7 @@ type peer struct {
 
 	mu       sync.Mutex // guards the rest
 	messages []derp.ReceivedMessage
+	health   []string // what the Health frames said, "" that all is well
 	err      error
 }
 
@@ -54,7 +55,7 @@ func (p *peer) listen() {
 	}
 	p.received = make(chan struct{})
 	p.news = make(chan struct{}, 1)
-	p.messages, p.err = nil, nil
+	p.messages, p.health, p.err = nil, nil, nil
 	go func() {
 		defer close(p.received)
 		for {
@@ -63,8 +64,12 @@ func (p *peer) listen() {
 			case derp.PingMessage:
 				p.client.SendPong(m)
 				continue
-			case derp.KeepAliveMessage, derp.HealthMessage:
-				// Either may come at any time.
+			case derp.KeepAliveMessage:
+				continue // it may come at any time
+			case derp.HealthMessage:
+				p.mu.Lock()
+				p.health = append(p.health, m.Problem)
+				p.mu.Unlock()
 				continue
 			case derp.ReceivedPacket:
 				m.Data = bytes.Clone(m.Data) // it lies in a buffer of the client
@@ -211,6 +216,24 @@ func (p *peer) ping(ctx context.Context, t *testing.T) {
 	}
 	if pong := expect[derp.PongMessage](ctx, t, p); pong != derp.PongMessage(data) {
 		t.Fatalf("%s: Pong %x for Ping %x", p.name, pong, data)
+	}
+}
+
+// checkHealth checks what Health frames have told the peer so far. What a test knows to have been
+// sent before a Ping of the peer has come with its Pong.
+func (p *peer) checkHealth(ctx context.Context, t *testing.T, problems ...bool) {
+	t.Helper()
+	p.ping(ctx, t)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.health) != len(problems) {
+		t.Fatalf("%s got %d Health frames %q, want %d", p.name, len(p.health), p.health,
+			len(problems))
+	}
+	for i, problem := range problems {
+		if (p.health[i] != "") != problem {
+			t.Fatalf("%s got Health frames %q, want problems %v", p.name, p.health, problems)
+		}
 	}
 }
 

@@ -95,6 +95,64 @@ func TestPeerLeavesAgain(t *testing.T) {
 	})
 }
 
+// TestReceiverReturns: the connection that got packets is told, not a later one of the same key.
+func TestReceiverReturns(t *testing.T) {
+	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		witness := r.connect(ctx, t, "witness")
+		a := r.connectAs(ctx, t, "a", key.NewNode(), byUpgrade)
+		b := r.connectAs(ctx, t, "b", key.NewNode(), byFastStart)
+		checkPair(ctx, t, a, b)
+		b.send(t, witness.public, nil)
+		witness.expectPacket(ctx, t, b, nil)
+		a.leave()
+		b.expectGone(ctx, t, a.public, left)
+		again := r.connectAs(ctx, t, "a again", a.private, byHTTPClient)
+		b.leave()
+		witness.expectGone(ctx, t, b.public, left)
+		again.ping(ctx, t)
+		r.finish(t).check(t, "peer_gone_frames", 2)
+		checkNeverGone(ctx, t, again, []key.NodePublic{b.public})
+	})
+}
+
+// TestTwinReceivers: of the connections of a key those are told that got packets.
+func TestTwinReceivers(t *testing.T) {
+	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		private := key.NewNode()
+		var twins []*peer
+		for _, name := range []string{"first", "second", "third"} {
+			twins = append(twins, r.connectAs(ctx, t, name, private, byUpgrade))
+		}
+		b := r.connectAs(ctx, t, "b", key.NewNode(), byFastStart)
+		b.send(t, private.Public(), []byte("to the third"))
+		twins[2].expectPacket(ctx, t, b, []byte("to the third"))
+		twins[1].send(t, b.public, []byte("second"))
+		b.expectPacket(ctx, t, twins[1], []byte("second"))
+		b.send(t, private.Public(), []byte("to the second"))
+		twins[1].expectPacket(ctx, t, b, []byte("to the second"))
+
+		b.leave()
+		twins[1].expectGone(ctx, t, b.public, left)
+		twins[2].expectGone(ctx, t, b.public, left)
+		twins[0].ping(ctx, t)
+		r.finish(t).check(t, "peer_gone_frames", 2)
+		checkNeverGone(ctx, t, twins[0], []key.NodePublic{b.public})
+	})
+}
+
+// TestToItself: who sends to itself is told of nobody.
+func TestToItself(t *testing.T) {
+	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		a := r.connectAs(ctx, t, "a", key.NewNode(), byUpgrade)
+		checkPair(ctx, t, a, a)
+		a.send(t, a.public, discoPacket())
+		a.expectPacket(ctx, t, a, discoPacket())
+		a.ping(ctx, t)
+		a.leave()
+		r.finish(t).check(t, "peer_gone_frames", 0)
+	})
+}
+
 // TestPeerReturns: who has left is not here, until it comes back.
 func TestPeerReturns(t *testing.T) {
 	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {

@@ -12,6 +12,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -51,6 +52,9 @@ func startReference(t *testing.T, c cell, s settings) *reference {
 			t.Fatal(err)
 		}
 	}
+	if s.fighters {
+		disableFighters(t, ref.derp)
+	}
 	handler := derpserver.Handler(ref.derp)
 	mux := http.NewServeMux()
 	mux.Handle("/derp", derpserver.AddWebSocketSupport(ref.derp, handler))
@@ -72,6 +76,17 @@ func startReference(t *testing.T, c cell, s settings) *reference {
 		}
 	}()
 	return ref
+}
+
+// disableFighters turns on what the server can do and leaves off: that nobody receives for a key
+// whose connections take turns in sending. Nothing that is exported does it.
+func disableFighters(t *testing.T, s *derpserver.Server) {
+	t.Helper()
+	policy := reflect.ValueOf(s).Elem().FieldByName("dupPolicy")
+	if !policy.IsValid() || policy.Kind() != reflect.Int8 {
+		t.Fatal("this version of the server keeps its policy for duplicate keys elsewhere")
+	}
+	*(*int8)(policy.Addr().UnsafePointer()) = 1
 }
 
 func (ref *reference) roots() *x509.CertPool {

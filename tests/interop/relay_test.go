@@ -143,6 +143,9 @@ func runCell(t *testing.T, c cell, test func(ctx context.Context, t *testing.T, 
 	test(ctx, t, startRelay(ctx, t, c, settings{}))
 }
 
+// isReference tells whether the relay is Tailscale's own server.
+func (r *relay) isReference() bool { return r.engine == referenceName }
+
 // skipOnReference skips what Tailscale's server does not do, or does in another way.
 func skipOnReference(t *testing.T, why string) {
 	t.Helper()
@@ -173,6 +176,7 @@ type settings struct {
 	more     string    // lines of the configuration, which begin at its top
 	meshKey  string    // 64 hexadecimal digits
 	meshWith []*relay  // nodes of the region that this one is to connect to
+	fighters bool      // keys that are fought about are muted; ours always does that
 }
 
 func (s *settings) complete(t *testing.T) {

@@ -16,10 +16,10 @@ finish() {
     rm -rf "$scratch"
 }
 
-# needs PROGRAM PACKAGE: without it the script is skipped.
+# needs PROGRAM PACKAGE [OPTION]: without it the script is skipped.
 needs() {
     command -v "$1" >/dev/null && return
-    echo "$1 is not installed; ./bootstrap installs it (package $2)"
+    echo "$1 is not installed; ./bootstrap${3:+ $3} installs it (package $2)"
     exit 77
 }
 
@@ -126,7 +126,6 @@ make_chain() {
 
 # start_relay KIND: sets port; its log goes to relay.log.
 start_relay() {
-    local line
     cat >"$scratch/config.toml" <<EOF
 workers = 1
 key_file = "$scratch/derp.key"
@@ -142,16 +141,27 @@ address = ""
 [stun]
 address = ""
 EOF
-    port=
+    launch_relay
+    [ -z "$port" ] || return 0
+    echo "the relay names no port:"
+    cat "$scratch/relay.log"
+    exit 1
+}
+
+# launch_relay: with config.toml, until it is ready. Sets port and metrics_port, where there are any.
+launch_relay() {
+    local line ready=
+    port= metrics_port=
     : >"$scratch/relay.log"
     exec {relay_output}< <(exec "$HYPER_DERP" -c "$scratch/config.toml" 2>&1)
     relay=$!
     while read -r -t $patience line <&$relay_output; do
         echo "$line" >>"$scratch/relay.log"
         [[ $line =~ listening\ on\ 127\.0\.0\.1:([0-9]+) ]] && port=${BASH_REMATCH[1]}
-        [[ $line == *"public key"* ]] && break
+        [[ $line =~ metrics\ on\ http://127\.0\.0\.1:([0-9]+) ]] && metrics_port=${BASH_REMATCH[1]}
+        [[ $line == *"public key"* ]] && ready=1 && break
     done
-    if [ -z "$port" ]; then
+    if [ -z "$ready" ]; then
         echo "the relay did not start:"
         cat "$scratch/relay.log"
         exit 1

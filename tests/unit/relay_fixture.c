@@ -140,14 +140,13 @@ static int listening_socket(int send_buffer)
     return fd;
 }
 
-void fixture_start(struct fixture *fixture, const hyperderp_relay_options *options, int send_buffer)
+void fixture_start_listener(struct fixture *fixture, const hyperderp_relay_options *options,
+                            const hyperderp_listener_options *wanted)
 {
-    hyperderp_listener_options listener;
+    hyperderp_listener_options listener = *wanted;
 
-    *fixture = (struct fixture){.files = open_files()};
+    *fixture = (struct fixture){.files = open_files() - (wanted->fd >= 0)};
     assert_int_equal(hyperderp_relay_new(&fixture->relay, options), 0);
-    hyperderp_listener_options_init(&listener);
-    listener.fd = listening_socket(send_buffer);
     listener.certificate = over_tls ? fixture_certificate() : NULL;
     if (over_tls)
         listener.offload = fixture_offload;
@@ -157,6 +156,15 @@ void fixture_start(struct fixture *fixture, const hyperderp_relay_options *optio
                      0);
     hyperderp_relay_public_key(fixture->relay, &fixture->key);
     assert_int_equal(hyperderp_relay_start(fixture->relay), 0);
+}
+
+void fixture_start(struct fixture *fixture, const hyperderp_relay_options *options, int send_buffer)
+{
+    hyperderp_listener_options listener;
+
+    hyperderp_listener_options_init(&listener);
+    listener.fd = listening_socket(send_buffer);
+    fixture_start_listener(fixture, options, &listener);
 }
 
 hyperderp_counters fixture_counters(const struct fixture *fixture)
@@ -244,27 +252,46 @@ static bool handshakes_are(const hyperderp_counters *counters, uint64_t value)
     return counters->handshakes_ok >= value;
 }
 
+static const struct client_info plain_info = {.version = DERP_PROTOCOL_VERSION};
+
+/* fd -1: dials. */
+static struct client_socket *join(const struct fixture *fixture, int fd,
+                                  const hyperderp_private_key *private_key,
+                                  const struct client_info *info)
+{
+    struct client_options options = {.private_key = *private_key, .info = *info};
+    struct client_socket *client;
+    uint64_t joined = fixture_counters(fixture).handshakes_ok;
+    const struct client_tls_options tls = {.client = trust()}, *used = over_tls ? &tls : NULL;
+    int error = fd < 0 ? client_socket_connect_tls(&client, fixture->address, &options, used,
+                                                   FIXTURE_PATIENCE_MS)
+                       : client_socket_connect_over(&client, fd, "127.0.0.1:0", &options, used,
+                                                    FIXTURE_PATIENCE_MS);
+
+    assert_int_equal(error, 0);
+    fixture_wait(fixture, handshakes_are, joined + 1);
+    return client;
+}
+
 struct client_socket *fixture_join_as(const struct fixture *fixture,
                                       const hyperderp_private_key *private_key)
 {
-    return fixture_join_with(fixture, private_key,
-                             &(struct client_info){.version = DERP_PROTOCOL_VERSION});
+    return join(fixture, -1, private_key, &plain_info);
 }
 
 struct client_socket *fixture_join_with(const struct fixture *fixture,
                                         const hyperderp_private_key *private_key,
                                         const struct client_info *info)
 {
-    struct client_options options = {.private_key = *private_key, .info = *info};
-    struct client_socket *client;
-    uint64_t joined = fixture_counters(fixture).handshakes_ok;
-    const struct client_tls_options tls = {.client = trust()};
+    return join(fixture, -1, private_key, info);
+}
 
-    assert_int_equal(client_socket_connect_tls(&client, fixture->address, &options,
-                                               over_tls ? &tls : NULL, FIXTURE_PATIENCE_MS),
-                     0);
-    fixture_wait(fixture, handshakes_are, joined + 1);
-    return client;
+struct client_socket *fixture_join_over(const struct fixture *fixture, int fd)
+{
+    hyperderp_private_key private_key;
+
+    assert_int_equal(hyperderp_private_key_generate(&private_key), 0);
+    return join(fixture, fd, &private_key, &plain_info);
 }
 
 struct client_socket *fixture_join(const struct fixture *fixture, int receive_buffer)

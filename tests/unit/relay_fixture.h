@@ -17,7 +17,7 @@
 struct fixture {
     hyperderp_relay *relay;
     hyperderp_key key;
-    char address[64];
+    char address[128];
     unsigned files; /* open in this process before the relay was made */
 };
 
@@ -31,6 +31,10 @@ bool fixture_has(hyperderp_engine engine);
  * kernel's. */
 void fixture_start(struct fixture *fixture, const hyperderp_relay_options *options,
                    int send_buffer);
+
+/* The same with a listener as these options have it, but for TLS, which is the case's. */
+void fixture_start_listener(struct fixture *fixture, const hyperderp_relay_options *options,
+                            const hyperderp_listener_options *listener);
 
 /* Stops it; checks that every packet is accounted for, that nothing is left queued, no connection
  * open, and no file leaked. Clients must be closed before. */
@@ -58,6 +62,9 @@ struct client_socket *fixture_join_as(const struct fixture *fixture,
 struct client_socket *fixture_join_with(const struct fixture *fixture,
                                         const hyperderp_private_key *private_key,
                                         const struct client_info *info);
+
+/* The same over a connected socket that has said what comes first; it takes that over. */
+struct client_socket *fixture_join_over(const struct fixture *fixture, int fd);
 
 /* A connected blocking socket that has sent nothing, but what TLS needs. Closed by
  * fixture_hang_up(). */

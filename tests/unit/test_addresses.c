@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 #include "relay/addresses.h"
 
@@ -34,9 +33,10 @@ static struct sockaddr_storage address_of(const char *text)
 
 static int enter(struct addresses *addresses, const char *text, unsigned most, struct address **out)
 {
-    struct sockaddr_storage from = address_of(text);
+    struct sockaddr_storage address = address_of(text);
+    struct endpoint from = endpoint_read((struct sockaddr *)&address);
 
-    return addresses_enter(addresses, (struct sockaddr *)&from, most, out);
+    return addresses_enter(addresses, &from, most, out);
 }
 
 /* Whether the two count together. */
@@ -71,17 +71,16 @@ static void what_counts_together(void **state)
 
 static void others_are_not_counted(void **state)
 {
-    struct sockaddr_un local = {.sun_family = AF_UNIX};
-    struct sockaddr_storage none = {0};
+    struct endpoint local = {.kind = ENDPOINT_UNIX}, none = {.kind = ENDPOINT_UNKNOWN};
     struct address *address;
     struct addresses addresses;
 
     (void)state;
     addresses_init(&addresses);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(addresses_enter(&addresses, (struct sockaddr *)&local, 1, &address), 0);
+        assert_int_equal(addresses_enter(&addresses, &local, 1, &address), 0);
         assert_null(address);
-        assert_int_equal(addresses_enter(&addresses, (struct sockaddr *)&none, 1, &address), 0);
+        assert_int_equal(addresses_enter(&addresses, &none, 1, &address), 0);
         assert_null(address);
         addresses_leave(&addresses, address);
     }

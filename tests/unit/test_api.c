@@ -258,8 +258,8 @@ static void test_identity(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const reasons[HYPERDERP_DROP_REASONS] = {"unknown_peer", "queue_full",
-                                                                "gone", "write_error", "memory"};
+    static const char *const reasons[HYPERDERP_DROP_REASONS] = {
+        "unknown_peer", "queue_full", "gone", "write_error", "memory", "duplicate_key"};
     (void)state;
 
     for (int i = 0; i < HYPERDERP_DROP_REASONS; i++)

@@ -136,6 +136,83 @@ static void peers_are_listed_with_their_figures(void **state)
     fixture_stop(&fixture);
 }
 
+/* Sends a fast start with another header behind the request line. */
+static int join_with_header(const struct fixture *fixture, const char *header,
+                            struct client *client)
+{
+    uint8_t request[2048];
+    size_t size = fixture_fast_request(fixture, client, request, sizeof(request));
+    const uint8_t *line_end = memchr(request, '\n', size);
+    int fd = fixture_connect(fixture);
+
+    assert_non_null(line_end);
+    size_t line = (size_t)(line_end - request) + 1;
+    fixture_send(fd, request, line);
+    fixture_send_text(fd, header);
+    fixture_send(fd, request + line, size - line);
+    fixture_read_until(fd, client, CLIENT_MESSAGE_SERVER_INFO);
+    return fd;
+}
+
+static bool not_ideal_are(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->not_ideal_connections == value;
+}
+
+/* What clients tell of themselves is in the list, a long name whole; who prefers another node is
+ * counted as long as it is there. */
+static void peers_are_listed_with_what_they_say(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 2);
+    struct client_info info = {
+        .version = DERP_PROTOCOL_VERSION, .can_ack_pings = true, .is_prober = true};
+    hyperderp_private_key private_key;
+    hyperderp_peer_info *peers;
+    struct fixture fixture;
+    struct client client;
+    size_t count;
+
+    /* Characters of two bytes, none of which ends at an even place. */
+    info.app_name[0] = 'x';
+    for (size_t i = 1; i + 2 < sizeof(info.app_name); i += 2)
+        memcpy(info.app_name + i, "\xc3\xa9", 2);
+    fixture_start(&fixture, &options, 0);
+    assert_int_equal(hyperderp_private_key_generate(&private_key), 0);
+    struct client_socket *prober = fixture_join_with(&fixture, &private_key, &info);
+    struct client_socket *plain = fixture_join(&fixture, 0);
+    int other = join_with_header(&fixture, "Ideal-Node: 900b\r\n", &client);
+    fixture_wait(&fixture, counters_peers_are, 3);
+    assert_int_equal(fixture_counters(&fixture).not_ideal_connections, 1);
+
+    assert_int_equal(hyperderp_relay_peers(fixture.relay, &peers, &count), 0);
+    assert_int_equal(count, 3);
+    const hyperderp_peer_info *first = find(peers, count, prober);
+    const hyperderp_peer_info *second = find(peers, count, plain);
+    assert_true(first->can_ack_pings && first->is_prober);
+    assert_false(second->can_ack_pings || second->is_prober);
+    assert_string_equal(first->app_name, info.app_name);
+    assert_string_equal(second->app_name, "");
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(peers[i].not_ideal, &peers[i] != first && &peers[i] != second);
+        assert_false(peers[i].muted);
+    }
+    hyperderp_peers_free(peers);
+
+    fixture_hang_up(other);
+    client_wipe(&client);
+    fixture_wait(&fixture, not_ideal_are, 0);
+    /* A header without a name says nothing. */
+    other = join_with_header(&fixture, "Ideal-Node: \r\n", &client);
+    fixture_wait(&fixture, counters_peers_are, 3);
+    assert_int_equal(fixture_counters(&fixture).not_ideal_connections, 0);
+    fixture_hang_up(other);
+    client_wipe(&client);
+    client_socket_close(prober);
+    client_socket_close(plain);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
 /* A thread that reads everything while clients come and go. */
 struct reader {
     struct fixture *fixture;
@@ -266,6 +343,7 @@ int main(void)
         FIXTURE_ON_BOTH(limits_change_while_it_runs),
         cmocka_unit_test(wrong_limits_change_nothing),
         FIXTURE_ON_ALL(peers_are_listed_with_their_figures),
+        FIXTURE_ON_ALL(peers_are_listed_with_what_they_say),
         FIXTURE_ON_ALL(reading_disturbs_nobody),
         FIXTURE_ON_ALL(workers_and_states_are_told),
         cmocka_unit_test(pinned_polled_and_buffered),

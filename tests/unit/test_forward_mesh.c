@@ -191,12 +191,66 @@ static void remembers_who_got_packets(void **state)
     stop(&region);
 }
 
+/* While clients fight about a key, packets for it go nowhere: not from a partner, who is not told
+ * that the key is not here, and not to one that has it, too. */
+static void not_to_those_who_fight(void **state)
+{
+    const hyperderp_key sender = {{8, 8}};
+    hyperderp_private_key private_key;
+    struct region region;
+    uint8_t disco[100];
+    hyperderp_key key;
+
+    start(&region, state, 3);
+    assert_int_equal(hyperderp_private_key_generate(&private_key), 0);
+    hyperderp_private_key_public(&private_key, &key);
+    struct forwarder *forwarder = announce(&region, &key);
+    struct client_socket *first = fixture_join_as(&region.fixture, &private_key);
+    struct client_socket *second = fixture_join_as(&region.fixture, &private_key);
+    send_forward(&region, &sender, &key, "to the second", 13);
+    struct client_message message = fixture_expect(second, CLIENT_MESSAGE_PACKET);
+    assert_memory_equal(message.payload, "to the second", 13);
+    fixture_pass(second, region.a, "the second");
+    fixture_pass(first, region.a, "the first");
+    fixture_expect(first, CLIENT_MESSAGE_HEALTH);
+    fixture_expect(second, CLIENT_MESSAGE_HEALTH);
+
+    fixture_disco(disco);
+    send_forward(&region, &sender, &key, disco, sizeof(disco));
+    send_forward(&region, &sender, &key, "data", 4);
+    fixture_expect_nothing(region.node);
+    assert_int_equal(client_socket_send(region.a, &key, disco, sizeof(disco), FIXTURE_PATIENCE_MS),
+                     0);
+    fixture_expect_nothing(region.a);
+    fixture_expect_nothing(region.link);
+    fixture_expect_nothing(first);
+    fixture_expect_nothing(second);
+    hyperderp_counters counters = fixture_counters(&region.fixture);
+    assert_int_equal(counters.packets_forwarded_out, 0);
+    assert_int_equal(counters.drops[HYPERDERP_DROP_DUPLICATE_KEY][HYPERDERP_PACKET_DATA], 1);
+    assert_int_equal(counters.drops[HYPERDERP_DROP_DUPLICATE_KEY][HYPERDERP_PACKET_DISCO], 2);
+    assert_int_equal(fixture_dropped(&counters), 3);
+
+    client_socket_close(second);
+    fixture_expect(first, CLIENT_MESSAGE_HEALTH);
+    send_forward(&region, &sender, &key, "to the first", 12);
+    message = fixture_expect(first, CLIENT_MESSAGE_PACKET);
+    assert_memory_equal(message.payload, "to the first", 12);
+    client_socket_close(first);
+    fixture_wait(&region.fixture, counters_connections_are, 3);
+    assert_int_equal(client_socket_send(region.a, &key, "away", 4, FIXTURE_PATIENCE_MS), 0);
+    expect_forward(&region, &key, "away", 4);
+    withdraw(&region, forwarder);
+    stop(&region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_ON_ALL(goes_out_by_the_link),
         FIXTURE_ON_ALL(never_forwards_again),
         FIXTURE_ON_ALL(remembers_who_got_packets),
+        FIXTURE_ON_ALL(not_to_those_who_fight),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,6 +156,31 @@ static size_t restarting(uint8_t *out)
     return frame_encode_restarting(out, 0x01020384, 0xfeedf00d);
 }
 
+static size_t health(uint8_t *out)
+{
+    return frame_encode_health(out, "no!");
+}
+
+static size_t healthy(uint8_t *out)
+{
+    return frame_encode_health(out, "");
+}
+
+/* A text that is too long is cut, and its end is not read. */
+static void test_long_health(void **state)
+{
+    char text[FRAME_MAX_HEALTH];
+    uint8_t frame[FRAME_MAX_HEALTH + 1];
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    frame[FRAME_MAX_HEALTH] = 0xee;
+    assert_int_equal(frame_encode_health(frame, text), FRAME_MAX_HEALTH);
+    assert_int_equal(frame[FRAME_HEADER_SIZE - 1], FRAME_MAX_HEALTH - FRAME_HEADER_SIZE);
+    assert_int_equal(frame[FRAME_MAX_HEALTH - 1], 'x');
+    assert_int_equal(frame[FRAME_MAX_HEALTH], 0xee);
+}
+
 static void test_encoders(void **state)
 {
     (void)state;
@@ -163,12 +188,16 @@ static void test_encoders(void **state)
     static const uint8_t pong_bytes[] = {0x13, 0, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8};
     static const uint8_t restarting_bytes[] = {0x15, 0,    0,    0,    8,    0x01, 0x02,
                                                0x03, 0x84, 0xfe, 0xed, 0xf0, 0x0d};
+    static const uint8_t health_bytes[] = {0x14, 0, 0, 0, 3, 'n', 'o', '!'};
+    static const uint8_t healthy_bytes[] = {0x14, 0, 0, 0, 0};
     uint8_t gone_bytes[5 + 32 + 1] = {0x08, 0, 0, 0, 33};
     hyperderp_key key = peer_key();
 
     assert_frame(frame_encode_keep_alive, keep_alive_bytes, sizeof(keep_alive_bytes));
     assert_frame(pong, pong_bytes, sizeof(pong_bytes));
     assert_frame(restarting, restarting_bytes, sizeof(restarting_bytes));
+    assert_frame(health, health_bytes, sizeof(health_bytes));
+    assert_frame(healthy, healthy_bytes, sizeof(healthy_bytes));
     memcpy(gone_bytes + 5, key.bytes, 32);
     assert_frame(peer_left, gone_bytes, sizeof(gone_bytes));
     gone_bytes[37] = 1;
@@ -216,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_bounds_of_every_type),
         cmocka_unit_test(test_type_names),
         cmocka_unit_test(test_encoders),
+        cmocka_unit_test(test_long_health),
         cmocka_unit_test(test_disco),
         cmocka_unit_test(test_version),
     };

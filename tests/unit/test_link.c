@@ -37,7 +37,7 @@ static void url_of(const char *address, char *out, size_t room)
 static int add_address(const struct fixture *to, const char *address)
 {
     hyperderp_mesh_peer_options options = {.size = sizeof(options)};
-    char url[128], *chain, *key;
+    char url[160], *chain, *key;
 
     url_of(address, url, sizeof(url));
     options.address = url;
@@ -57,7 +57,7 @@ static void join(const struct fixture *one, const struct fixture *other)
 
 static void part_from(const struct fixture *one, const char *address)
 {
-    char url[128];
+    char url[160];
 
     url_of(address, url, sizeof(url));
     assert_int_equal(hyperderp_relay_remove_mesh_peer(one->relay, url), 0);
@@ -333,7 +333,7 @@ static void other_certificate_is_refused(void **state)
     hyperderp_relay_options options = options_of(state, 1);
     hyperderp_mesh_peer_options peer = {.size = sizeof(peer)};
     struct fixture nodes[2];
-    char url[128];
+    char url[160];
 
     options.log_level = HYPERDERP_LOG_ERROR;
     fixture_start(&nodes[0], &options, 0);

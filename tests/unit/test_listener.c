@@ -240,30 +240,6 @@ static void neither_or_both(void **state)
     assert_int_equal(listener_open(&listener, &options, 0, &log_), -EINVAL);
 }
 
-static void formats(void **state)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(443)};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(65535)};
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    struct sockaddr other = {.sa_family = AF_UNSPEC};
-    char text[LISTENER_ADDRESS_SIZE];
-
-    (void)state;
-    inet_pton(AF_INET, "192.0.2.255", &in.sin_addr);
-    listener_format_address((struct sockaddr *)&in, text);
-    assert_string_equal(text, "192.0.2.255:443");
-    inet_pton(AF_INET6, "2001:db8:1111:2222:3333:4444:5555:6666", &in6.sin6_addr);
-    listener_format_address((struct sockaddr *)&in6, text);
-    assert_string_equal(text, "[2001:db8:1111:2222:3333:4444:5555:6666]:65535");
-    inet_pton(AF_INET6, "::ffff:192.0.2.1", &in6.sin6_addr);
-    listener_format_address((struct sockaddr *)&in6, text);
-    assert_string_equal(text, "192.0.2.1:65535");
-    listener_format_address((struct sockaddr *)&un, text);
-    assert_string_equal(text, "unix");
-    listener_format_address(&other, text);
-    assert_string_equal(text, "unknown");
-}
-
 /* The public functions around it. */
 static void of_a_relay(void **state)
 {
@@ -311,7 +287,6 @@ int main(void)
         cmocka_unit_test(failures_are_explained),
         cmocka_unit_test(the_callers_socket),
         cmocka_unit_test(neither_or_both),
-        cmocka_unit_test(formats),
         cmocka_unit_test(of_a_relay),
     };
 

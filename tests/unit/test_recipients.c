@@ -31,9 +31,9 @@ static uint64_t hash_of(uint32_t number)
 
 static void add(struct recipients *set, uint32_t number, uint64_t hash, uint64_t serial)
 {
-    hyperderp_key key = key_of(number);
+    const struct recipient recipient = {.hash = hash, .serial = serial, .key = key_of(number)};
 
-    recipients_add(set, &key, hash, serial);
+    recipients_add(set, &recipient, true);
 }
 
 /* How often a number stands in the set; its serial in *serial. */
@@ -98,6 +98,30 @@ static void another_connection_replaces_the_first(void **state)
     recipients_destroy(&set);
 }
 
+/* Of keys with several connections each one is kept, once, also while the table grows; one that is
+ * alone then takes one place and leaves the others. */
+static void several_of_a_key(void **state)
+{
+    struct recipients set = {0};
+    uint64_t serial = 0;
+
+    (void)state;
+    for (unsigned round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < 300; i++) {
+            const struct recipient one = {
+                .hash = hash_of(i / 3), .serial = i + 1, .key = key_of(i / 3)};
+            recipients_add(&set, &one, false);
+        }
+    assert_int_equal(set.count, 300);
+    for (uint32_t i = 0; i < 100; i++)
+        assert_int_equal(occurrences(&set, i, &serial), 3);
+    for (uint64_t round = 1; round < 10; round++)
+        for (uint32_t i = 0; i < 100; i++)
+            add(&set, i, hash_of(i), round * 1000 + i);
+    assert_int_equal(set.count, 300);
+    recipients_destroy(&set);
+}
+
 /* Keys of one hash, and keys whose hashes differ in the high bits alone. */
 static void collisions_lose_nobody(void **state)
 {
@@ -129,7 +153,7 @@ static void all_are_found(struct recipients *set)
     memcpy(before, set->entries, size);
     for (uint32_t i = 0; i < set->capacity; i++)
         if (before[i].serial != 0)
-            recipients_add(set, &before[i].key, before[i].hash, before[i].serial);
+            recipients_add(set, &before[i], i % 2);
     assert_memory_equal(set->entries, before, size);
     free(before);
 }
@@ -183,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows_and_keeps_all),
         cmocka_unit_test(another_connection_replaces_the_first),
+        cmocka_unit_test(several_of_a_key),
         cmocka_unit_test(collisions_lose_nobody),
         cmocka_unit_test(bounded),
         cmocka_unit_test(full_and_noted_again),
