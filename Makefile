@@ -339,7 +339,8 @@ run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
 	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh' \
 	'nginx:tests/tools/nginx.sh' 'haproxy:tests/tools/haproxy.sh'
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
-	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh'
+	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh' \
+	'websocket:tests/check/websocket.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
 run_vm = VM_CONSOLE=$(abspath $(RESULTS))/console.log $(RUNNER) --timeout 480 run vm 'machine:tests/vm/run.sh'
 run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \

@@ -247,22 +247,20 @@ static void bytewise(void **state)
 
 /* A receiver that stops reading loses packets, and never a byte of its stream: messages that have
  * begun go on where they stopped. */
-static void stalled_receiver(void **state)
+static void stall(const hyperderp_relay_options *options, hyperderp_drop_reason reason)
 {
     enum { PACKET = 3000, DROPS = 50 };
-    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     uint8_t packet[PACKET];
     struct websocket_client receiver;
     struct fixture fixture;
     unsigned sent = 0, got = 0;
     const int small = 4096;
 
-    options.queue_frames = 64;
-    fixture_start(&fixture, &options, 8192);
+    fixture_start(&fixture, options, 8192);
     ws_join(&receiver, &fixture, 1);
     assert_int_equal(setsockopt(receiver.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
     struct client_socket *sender = fixture_join(&fixture, 0);
-    hyperderp_counters counters = {0};
+    hyperderp_counters counters = fixture_counters(&fixture);
     while (fixture_dropped(&counters) < DROPS) {
         for (unsigned i = 0; i < 20; i++, sent++) {
             fill(packet, sizeof(packet), sent);
@@ -276,6 +274,7 @@ static void stalled_receiver(void **state)
     }
     /* The last one shows where the stream ends. */
     unsigned last = UINT32_MAX;
+    assert_true(counters.drops[reason][HYPERDERP_PACKET_DATA] > 0);
     uint64_t expected = sent - fixture_dropped(&counters);
     for (int64_t before = -1; got < expected; got++) {
         struct client_message message = ws_expect(&receiver, CLIENT_MESSAGE_PACKET);
@@ -296,6 +295,77 @@ static void stalled_receiver(void **state)
     client_socket_close(sender);
     ws_hang_up(&receiver);
     fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
+static void stalled_receiver(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
+
+    options.queue_frames = 64;
+    stall(&options, HYPERDERP_DROP_QUEUE_FULL);
+}
+
+/* The same where memory is what ends first. */
+static void memory_is_bounded(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
+
+    options.memory_bytes = 256 << 10;
+    stall(&options, HYPERDERP_DROP_MEMORY);
+}
+
+static bool upgrades_are(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->websocket_upgrades == value;
+}
+
+/* An answer 200 with its body. */
+static void read_page(int fd)
+{
+    char head[4096] = "", body[4096];
+    size_t len = 0;
+
+    do {
+        assert_true(len + 1 < sizeof(head));
+        fixture_receive(fd, head + len, 1);
+        head[++len] = '\0';
+    } while (len < 4 || memcmp(head + len - 4, "\r\n\r\n", 4) != 0);
+    assert_memory_equal(head, "HTTP/1.1 200 ", 13);
+    const char *length = strstr(head, "\r\nContent-Length: ");
+    assert_non_null(length);
+    size_t size = strtoul(length + 18, NULL, 10);
+    assert_in_range(size, 1, sizeof(body));
+    fixture_receive(fd, body, size);
+}
+
+/* Pages that wait for room when the connection becomes a WebSocket are in no message. */
+static void behind_pages(void **state)
+{
+    enum { PAGES = 30 };
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
+    struct fixture fixture;
+    const int small = 4096;
+
+    fixture_start(&fixture, &options, 4096);
+    struct websocket_client ws = {.fd = fixture_connect(&fixture)};
+    assert_int_equal(setsockopt(ws.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    for (unsigned i = 0; i < PAGES; i++)
+        fixture_send_text(ws.fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    fixture_send_text(ws.fd, WS_REQUEST);
+    ws_send_frame(&ws, WS_FIN | WS_PING, "now", 3);
+    fixture_wait(&fixture, upgrades_are, 1);
+    for (unsigned i = 0; i < PAGES; i++)
+        read_page(ws.fd);
+    ws_expect_switch(&ws);
+    ws_read_frame(&ws);
+    assert_int_equal(ws.opcode, WS_BINARY);
+    ws_expect_control(&ws, WS_PONG, "now", 3);
+    ws_send_info(&ws);
+    (void)ws_expect(&ws, CLIENT_MESSAGE_SERVER_INFO);
+    ws_hang_up(&ws);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    assert_int_equal(fixture_counters(&fixture).http_requests, PAGES);
     fixture_stop(&fixture);
 }
 
@@ -674,6 +744,8 @@ int main(void)
         FIXTURE_ON_ALL(cut_anywhere),
         FIXTURE_ON_ALL(bytewise),
         FIXTURE_ON_ALL(stalled_receiver),
+        FIXTURE_ON_ALL(memory_is_bounded),
+        FIXTURE_ON_ALL(behind_pages),
         FIXTURE_ON_ALL(pings),
         FIXTURE_ON_ALL(ping_flood),
         FIXTURE_ON_ALL(closes),
