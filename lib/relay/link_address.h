@@ -9,9 +9,9 @@
 #define LINK_HOST_SIZE 256 /* a host's name or address, with its NUL */
 
 struct link_address {
-    char host[LINK_HOST_SIZE];          /* the certificate is for it; without brackets */
-    char dial[LINK_HOST_SIZE];          /* to connect to; the same unless given */
-    char authority[LINK_HOST_SIZE + 8]; /* for the Host header: the port only if it is not usual */
+    char host[LINK_HOST_SIZE];           /* the certificate is for it; without brackets */
+    char dial[LINK_HOST_SIZE];           /* to connect to; the same unless given */
+    char authority[LINK_HOST_SIZE + 16]; /* for the Host header: the port only if it is not usual */
     uint16_t port;
     bool tls;
 };
