@@ -445,7 +445,7 @@ clean: ## remove what was built (build/ and the sanitizers' directories)
 help: ## this list
 	@echo 'make [TARGET...] [SAN=address,undefined | SAN=thread] [CC=clang] [WERROR=1] [V=1]'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d)
 -include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)

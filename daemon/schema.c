@@ -210,7 +210,7 @@ const struct schema_key schema_keys[] = {
      1, 1048576, "1024", .reload = true,
      .doc = "Packets that may wait for one client; beyond, the oldest are dropped."},
     {"limits", "queue_bytes", SCHEMA_SIZE, FIELD(limits.queue_bytes), "\"0\"", "\"4MiB\"", "65536",
-     131072, 2 * GIB - 1, "1MiB", .reload = true, .doc = "Bytes that may wait for one client."},
+     131072, 2 * GIB - 1, "2MiB", .reload = true, .doc = "Bytes that may wait for one client."},
     {"limits", "memory", SCHEMA_SIZE, FIELD(limits.memory), "\"0\"", "\"1GiB\"", "4096", 131072,
      UINT64_C(1) << 46, "256MiB", .reload = true,
      .doc = "Bytes of everything that waits or is only half received, for all clients together."},

@@ -99,7 +99,8 @@ typedef struct hyperderp_relay_options {
     unsigned max_connections;
     /** Packets waiting for one destination; 1024. */
     unsigned queue_frames;
-    /** Bytes waiting for one destination, at least 131,072 and below 2 GiB; 1 MiB. */
+    /** Bytes waiting for one destination, at least 131,072 and below 2 GiB; 2 MiB, room for the
+     * 32 packets of 64 KiB that derper keeps. */
     size_t queue_bytes;
     /** Bytes of all frames that wait or are half received, at least 131,072; 256 MiB. */
     size_t memory_bytes;

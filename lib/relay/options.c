@@ -11,7 +11,7 @@
 #include "wire/frame.h"
 
 #define DEFAULT_QUEUE_FRAMES         1024
-#define DEFAULT_QUEUE_BYTES          (1u << 20)
+#define DEFAULT_QUEUE_BYTES          (2u << 20)
 #define DEFAULT_MEMORY_BYTES         (256u << 20)
 #define DEFAULT_HANDSHAKE_TIMEOUT_MS 10000
 #define DEFAULT_KEEPALIVE_MS         60000

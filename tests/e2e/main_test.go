@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -82,6 +83,13 @@ func runInside() int {
 		fmt.Println("this machine does not let the tests have namespaces, as root would:", err)
 		return skipped
 	}
+	// Asked to end, it ends those inside first, and removes what they wrote.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cmd.Process.Kill()
+	}()
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

@@ -67,7 +67,8 @@ func (p *process) readLog(output io.Reader) {
 	for {
 		line, err := lines.ReadString('\n')
 		p.mu.Lock()
-		p.lines = append(p.lines, line)
+		// tailscaled marks some lines with a zero byte, which makes a log no text for grep.
+		p.lines = append(p.lines, strings.ReplaceAll(line, "\x00", ""))
 		close(p.more)
 		p.more = make(chan struct{})
 		p.mu.Unlock()

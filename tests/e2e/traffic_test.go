@@ -63,9 +63,12 @@ func nonEmptyLines(text string) []string {
 func (x *node) checkRelayed(t *testing.T, n *tailnet, other *node) {
 	t.Helper()
 	peer := x.peer(t, other)
-	if peer == nil || peer.CurAddr != "" || peer.PeerRelay != "" || peer.Relay != n.region.RegionCode {
-		t.Errorf("%s reaches %s by %+v, want the region %s alone", x.site.name, other.site.name, peer,
-			n.region.RegionCode)
+	if peer == nil {
+		t.Fatalf("%s knows nothing of %s", x.site.name, other.site.name)
+	}
+	if peer.CurAddr != "" || peer.PeerRelay != "" || peer.Relay != n.region.RegionCode {
+		t.Errorf("%s reaches %s by address %q, peer relay %q, region %q, want the region %s alone",
+			x.site.name, other.site.name, peer.CurAddr, peer.PeerRelay, peer.Relay, n.region.RegionCode)
 	}
 }
 

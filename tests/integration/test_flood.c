@@ -13,9 +13,9 @@
 #define SENDERS "10"
 
 /* What the relay may grow by: its receive chunks (2 MiB), what waits for each of eleven
- * destinations (1 MiB and what rounding up to buffer sizes adds), the free buffers it keeps, and
+ * destinations (2 MiB and what rounding up to buffer sizes adds), the free buffers it keeps, and
  * something for connections. */
-#define RSS_BOUND_KIB (2048 + 11 * 2048 + 6144)
+#define RSS_BOUND_KIB (2048 + 11 * 3072 + 6144)
 
 /* The first and the second core that this program may use; -1 where there is only one. */
 static void find_cores(int *first, int *second)

@@ -14,7 +14,7 @@
 #define STREAM      7
 
 /* What the relay may grow by: its receive chunks (2 MiB a worker), the waiting packets of one
- * destination (1 MiB and what rounding up to buffer sizes adds), and something for connections.
+ * destination (2 MiB and what rounding up to buffer sizes adds), and something for connections.
  * Sent are 36 MB. */
 #define RSS_BOUND_KIB(workers) (2048 * (long)(workers) + 4096)
 
