@@ -165,16 +165,16 @@ static json_t *peer_json(const hyperderp_peer_info *peer)
 
     hyperderp_key_format(&peer->key, key);
     return json_pack(
-        "{s:s, s:s, s:s*, s:i, s:b, s:b, s:b, s:b, s:b, s:b, "
+        "{s:s, s:s, s:s*, s:i, s:b, s:b, s:b, s:b, s:b, s:b, s:b, "
         "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "key", key, "address", peer->address, "app_name", *peer->app_name ? peer->app_name : NULL,
         "worker", (int)peer->worker, "active", peer->active, "muted", peer->muted, "home",
         peer->home, "not_ideal", peer->not_ideal, "can_ack_pings", peer->can_ack_pings, "is_prober",
-        peer->is_prober, "connected_ms", number(peer->connected_ms), "packets_received",
-        number(peer->packets_received), "bytes_received", number(peer->bytes_received),
-        "packets_delivered", number(peer->packets_delivered), "bytes_delivered",
-        number(peer->bytes_delivered), "drops", number(peer->drops), "queued_frames",
-        number(peer->queued_frames), "queued_bytes", number(peer->queued_bytes));
+        peer->is_prober, "websocket", peer->websocket, "connected_ms", number(peer->connected_ms),
+        "packets_received", number(peer->packets_received), "bytes_received",
+        number(peer->bytes_received), "packets_delivered", number(peer->packets_delivered),
+        "bytes_delivered", number(peer->bytes_delivered), "drops", number(peer->drops),
+        "queued_frames", number(peer->queued_frames), "queued_bytes", number(peer->queued_bytes));
 }
 
 json_t *status_json_peers(const struct status *status)

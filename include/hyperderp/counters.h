@@ -204,6 +204,7 @@ typedef struct hyperderp_peer_info {
     bool is_prober;             /**< it is a monitoring client */
     bool not_ideal;             /**< it prefers another node of the region (Ideal-Node) */
     bool muted;                 /**< it gets nothing, as several clients use its key */
+    bool websocket;             /**< it speaks DERP in WebSocket messages */
 } hyperderp_peer_info;
 
 /**

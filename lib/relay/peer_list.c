@@ -49,6 +49,7 @@ static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
         strncpy(info->app_name, sink->app_name, sizeof(info->app_name) - 1);
     info->worker = sink->worker;
     info->can_ack_pings = sink->can_ack_pings;
+    info->websocket = sink->websocket;
     info->is_prober = sink->present_flags & PEER_PRESENT_PROBER;
     info->not_ideal = sink->present_flags & PEER_PRESENT_NOT_IDEAL;
     info->muted = atomic_load_explicit(&sink->share, memory_order_relaxed) == SINK_SHARE_MUTED;

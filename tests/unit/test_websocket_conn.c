@@ -169,6 +169,14 @@ static void packets_of_all_sizes(void **state)
     assert_int_equal(fixture_counters(&fixture).packets_delivered, sent);
     assert_int_equal(fixture_counters(&fixture).websocket_connections, 2);
     assert_int_equal(fixture_counters(&fixture).websocket_upgrades, 2);
+    hyperderp_peer_info *peers;
+    size_t count;
+    assert_int_equal(hyperderp_relay_peers(fixture.relay, &peers, &count), 0);
+    assert_int_equal(count, 3);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(peers[i].websocket,
+                         !hyperderp_key_equal(&peers[i].key, client_socket_key(plain)));
+    hyperderp_peers_free(peers);
     client_socket_close(plain);
     ws_hang_up(&a);
     ws_hang_up(&b);
