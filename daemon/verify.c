@@ -392,7 +392,6 @@ static void *run(void *arg)
         curl_multi_perform(verify->multi, &running);
         take_answers(verify);
         take_questions(verify); /* what has become free is used at once */
-        curl_multi_perform(verify->multi, &running);
         curl_multi_poll(verify->multi, NULL, 0, time_to_sleep(verify), NULL);
     }
     refuse_all(verify);
