@@ -106,9 +106,9 @@ MODULES := liburing libsodium jansson libssl libcrypto
 # Those without a .pc file are linked by their names.
 PLAIN_LIBS := -lwslay
 # What the daemon needs besides.
-DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson
+DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson libcurl
 MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'libssl >= 3.0' 'yaml-0.1 >= 0.2.5' \
-	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250'
+	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250' 'libcurl >= 7.85'
 
 # Targets that compile nothing work on a machine where nothing is installed yet.
 ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)

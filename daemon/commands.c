@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "access.h"
 #include "certificate.h"
 #include "derpmap.h"
 #include "key_file.h"
@@ -78,12 +79,27 @@ static int open_certificate(hyperderp_certificate **out, const struct config *co
     return status;
 }
 
+static int check_access(const struct config *config)
+{
+    struct problems problems;
+
+    problems_init(&problems);
+    int error = access_check(&config->access, &problems);
+    print_problems(&problems);
+    problems_free(&problems);
+    if (error == -ENOMEM)
+        return out_of_memory();
+    return error ? STATUS_CONFIG : STATUS_OK;
+}
+
 int command_check_config(const struct flags *flags)
 {
     hyperderp_certificate *certificate = NULL;
     struct config config;
     int status = load(&config, flags, true);
 
+    if (status == STATUS_OK)
+        status = check_access(&config);
     if (status == STATUS_OK)
         status = open_certificate(&certificate, &config, false);
     hyperderp_certificate_free(certificate);

@@ -63,6 +63,11 @@ int config_check(const struct config *config, const char *file, struct problems 
     if (config->mesh.with.count > 0 && !*config->mesh.key_file)
         problems_add(problems, file, NOWHERE,
                      "mesh.with needs mesh.key_file, the secret that the nodes share");
+    if ((*config->access.tailscaled_socket || *config->access.verify_client_url) &&
+        config->access.verify_timeout_ms >= config->limits.handshake_timeout_ms)
+        problems_add(problems, file, NOWHERE,
+                     "access.verify_timeout must be shorter than limits.handshake_timeout: clients "
+                     "would be closed before the answer comes");
     if (!*config->metrics.tls_cert != !*config->metrics.tls_key)
         problems_add(problems, file, NOWHERE,
                      "metrics.tls_cert and metrics.tls_key: give both or neither");

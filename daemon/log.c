@@ -16,7 +16,7 @@
 
 #define LINE_SIZE 1024
 
-/* Of warnings and errors that begin alike, so many pass at once, and one more every so many
+/* Of lines that are limited and begin alike, so many pass at once, and one more every so many
  * seconds. */
 #define LIMIT_BURST    5
 #define LIMIT_INTERVAL 10
@@ -26,7 +26,7 @@
 
 enum target { TARGET_FILE, TARGET_TERMINAL, TARGET_JOURNAL };
 
-/* Repeated warnings by their shape; guarded by lock. */
+/* Repeated lines by their shape; guarded by lock. */
 struct limit {
     char shape[SHAPE_SIZE];
     unsigned tokens;
@@ -184,7 +184,7 @@ static struct limit *limit_of(const char shape[SHAPE_SIZE], time_t now)
     return oldest;
 }
 
-/* Tells whether a warning may be written; *before is the number of those kept back before it. */
+/* Tells whether a line may be written; *before is the number of those kept back before it. */
 static bool may_write(const char *text, uint64_t *before)
 {
     struct timespec now;
@@ -212,15 +212,12 @@ static bool may_write(const char *text, uint64_t *before)
     return good;
 }
 
-void log_from_relay(void *user, hyperderp_log_level level, const char *line)
+static void write_limited(hyperderp_log_level level, const char *line)
 {
     char text[LINE_SIZE];
     uint64_t before = 0;
 
-    (void)user;
-    if (level > max_level)
-        return;
-    if (level <= HYPERDERP_LOG_WARN && !may_write(line, &before)) {
+    if (!may_write(line, &before)) {
         suppressed++;
         return;
     }
@@ -230,6 +227,30 @@ void log_from_relay(void *user, hyperderp_log_level level, const char *line)
         line = text;
     }
     write_line(level, line);
+}
+
+void log_from_relay(void *user, hyperderp_log_level level, const char *line)
+{
+    (void)user;
+    if (level > max_level)
+        return;
+    if (level <= HYPERDERP_LOG_WARN)
+        write_limited(level, line);
+    else
+        write_line(level, line);
+}
+
+void log_limited(hyperderp_log_level level, const char *format, ...)
+{
+    char text[LINE_SIZE];
+    va_list args;
+
+    if (level > max_level)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    write_limited(level, text);
 }
 
 void log_print(hyperderp_log_level level, const char *format, ...)

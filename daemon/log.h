@@ -22,6 +22,10 @@ void log_set_format(enum log_format format);
 void log_print(hyperderp_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same for what others can make happen often: lines that begin alike are limited. */
+void log_limited(hyperderp_log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* The log callback of a relay. Repeated warnings are limited by it. */
 void log_from_relay(void *user, hyperderp_log_level level, const char *line);
 

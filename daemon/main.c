@@ -149,6 +149,7 @@ static void tick(struct daemon *daemon)
         notify_watchdog();
     if (daemon->web)
         web_tick(daemon->web);
+    access_tick(daemon->status.access);
     renewal_tick(&daemon->renewal, now_ms(), &daemon->status);
     if (daemon->ticks % STATUS_INTERVAL == 0)
         tell_status(daemon, STATUS_INTERVAL);
@@ -234,14 +235,41 @@ static int start_web(struct daemon *daemon)
     return error == -EINVAL ? STATUS_CONFIG : STATUS_SYSTEM;
 }
 
+/* Who may join, before there is anybody who could. */
+static int start_access(struct daemon *daemon)
+{
+    struct access_change *change = NULL;
+    struct problems problems;
+
+    problems_init(&problems);
+    daemon->status.access = access_new();
+    int error = daemon->status.access ? access_prepare(daemon->status.access, &change,
+                                                       &daemon->config.access, &problems)
+                                      : -ENOMEM;
+    problems_log(&problems);
+    problems_free(&problems);
+    if (error == -EINVAL)
+        return STATUS_CONFIG;
+    if (error) {
+        log_print(HYPERDERP_LOG_ERROR, "access: cannot start: %s", strerror(-error));
+        return STATUS_SYSTEM;
+    }
+    access_commit(daemon->status.access, change);
+    return STATUS_OK;
+}
+
 static int start(struct daemon *daemon)
 {
     const bool keep = daemon->flags.config_file && !daemon->flags.dev;
     int status = renewal_start(&daemon->renewal, &daemon->config, keep, &daemon->status);
 
     if (status == STATUS_OK)
+        status = start_access(daemon);
+    if (status == STATUS_OK)
         status = startup_relay(&daemon->status.relay, &daemon->config, &daemon->flags,
-                               daemon->renewal.certificate);
+                               daemon->renewal.certificate, daemon->status.access);
+    if (status == STATUS_OK)
+        access_watch(daemon->status.access, daemon->status.relay);
     if (status == STATUS_OK)
         status = start_web(daemon);
     if (status != STATUS_OK)
@@ -259,6 +287,7 @@ static void finish(struct daemon *daemon)
     drain(daemon);
     hyperderp_relay_stop(daemon->status.relay);
     report_counters(daemon->status.relay);
+    report_access(daemon->status.access);
 }
 
 static int run(struct daemon *daemon)
@@ -278,6 +307,10 @@ static int run(struct daemon *daemon)
         finish(daemon);
     }
     web_stop(daemon->web); /* before the relay that it shows */
+    /* Whoever still waits for an answer gets one before the relay that asked is freed. */
+    if (daemon->status.relay)
+        hyperderp_relay_stop(daemon->status.relay);
+    access_free(daemon->status.access);
     hyperderp_relay_free(daemon->status.relay);
     renewal_free(&daemon->renewal);
     watchdog_free(&daemon->watchdog);

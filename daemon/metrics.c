@@ -8,6 +8,7 @@
 
 #include <hyperderp/mesh.h>
 
+#include "access.h"
 #include "log.h"
 #include "process.h"
 
@@ -19,6 +20,7 @@ struct figures {
     unsigned worker_count;
     hyperderp_mesh_peer_info *links;
     size_t link_count;
+    struct access_figures access;
     struct process_figures process;
 };
 
@@ -186,6 +188,32 @@ static void write_forwarded(FILE *out, const struct metric *metric, const struct
     labelled(out, metric, "direction", "out", figures->relay.packets_forwarded_out);
 }
 
+static void write_access(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    sample(out, metric, *(const uint64_t *)((const char *)&figures->access + metric->offset));
+}
+
+static void write_reasons(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    const uint64_t *values =
+        (const uint64_t *)(const void *)((const char *)&figures->access + metric->offset);
+
+    for (unsigned i = 0; i < ACCESS_REASONS; i++)
+        labelled(out, metric, "reason", access_reason_name((enum access_reason)i), values[i]);
+}
+
+static void write_requests(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    labelled(out, metric, "to", "tailscaled", figures->access.verify.to_tailscaled);
+    labelled(out, metric, "to", "verify_url", figures->access.verify.to_url);
+}
+
+static void write_questions(FILE *out, const struct metric *metric, const struct figures *figures)
+{
+    labelled(out, metric, "state", "asked", figures->access.verify.asking);
+    labelled(out, metric, "state", "waiting", figures->access.verify.waiting);
+}
+
 static void write_log_lines(FILE *out, const struct metric *metric, const struct figures *figures)
 {
     (void)figures;
@@ -265,9 +293,11 @@ static void write_start(FILE *out, const struct metric *metric, const struct fig
 
 /* ---- The table ---- */
 
-#define RELAY(field)  write_counter, offsetof(hyperderp_counters, field)
-#define WORKER(field) write_worker, offsetof(hyperderp_worker_info, field)
-#define LINK(field)   write_link, offsetof(hyperderp_mesh_peer_info, field)
+#define RELAY(field)   write_counter, offsetof(hyperderp_counters, field)
+#define WORKER(field)  write_worker, offsetof(hyperderp_worker_info, field)
+#define LINK(field)    write_link, offsetof(hyperderp_mesh_peer_info, field)
+#define ACCESS(field)  write_access, offsetof(struct access_figures, field)
+#define REASONS(field) write_reasons, offsetof(struct access_figures, field)
 
 static const struct metric metrics[] = {
     {"hyper_derp_recv_bytes_total", "counter", "", "Bytes read from clients.", RELAY(recv_bytes)},
@@ -405,6 +435,26 @@ static const struct metric metrics[] = {
     {"hyper_derp_mesh_closed_peers_total", "counter", "",
      "Connections closed as a mesh partner asked for it.", RELAY(mesh_closed_peers)},
 
+    {"hyper_derp_access_refused_total", "counter", "reason",
+     "Clients refused: not in the file of keys, not known to tailscaled, denied by the URL; or as "
+     "these could not be asked, were too slow or too busy, or the daemon ended.",
+     REASONS(refused)},
+    {"hyper_derp_access_unasked_total", "counter", "",
+     "Clients let in though the URL did not answer (verify_client_url_fail_open).",
+     ACCESS(unasked)},
+    {"hyper_derp_access_closed_total", "counter", "reason",
+     "Clients closed by a reload that took their access away.", REASONS(closed)},
+    {"hyper_derp_access_requests_total", "counter", "to", "Requests made about clients.",
+     write_requests, 0},
+    {"hyper_derp_access_remembered_total", "counter", "",
+     "Questions about clients answered by a verdict that was still remembered.",
+     ACCESS(verify.remembered)},
+    {"hyper_derp_access_questions", "gauge", "state",
+     "Questions about clients that are asked at this moment, and that wait for their turn.",
+     write_questions, 0},
+    {"hyper_derp_access_allow_keys", "gauge", "", "Keys in the file of those that may join.",
+     ACCESS(listed)},
+
     {"hyper_derp_worker_connections", "gauge", "worker", "Connections that the worker owns.",
      WORKER(connections)},
     {"hyper_derp_worker_cpu_seconds_total", "counter", "worker", "CPU time of the worker's thread.",
@@ -469,6 +519,7 @@ void metrics_write(const struct status *status, FILE *out)
     hyperderp_relay_counters(status->relay, &figures.relay);
     read_workers(&figures);
     (void)hyperderp_relay_mesh_peers(status->relay, &figures.links, &figures.link_count);
+    access_read(status->access, &figures.access);
     process_read(&figures.process);
     for (size_t i = 0; i < METRICS; i++) {
         fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help,

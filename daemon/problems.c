@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
+
 #define TEXT_SIZE 512
 
 void problems_init(struct problems *problems)
@@ -88,4 +90,16 @@ int problem_format(const struct problem *problem, char *out, size_t room)
         return snprintf(out, room, "%s: %s", problem->file, problem->text);
     return snprintf(out, room, "%s:%u:%u: %s", problem->file, problem->place.line,
                     problem->place.column, problem->text);
+}
+
+void problems_log(const struct problems *problems)
+{
+    char line[1024];
+
+    for (size_t i = 0; i < problems->count; i++) {
+        problem_format(&problems->list[i], line, sizeof(line));
+        log_print(HYPERDERP_LOG_ERROR, "%s", line);
+    }
+    if (problems->total > problems->count)
+        log_print(HYPERDERP_LOG_ERROR, "and %zu problems more", problems->total - problems->count);
 }

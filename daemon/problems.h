@@ -35,4 +35,7 @@ void problems_add(struct problems *problems, const char *file, struct document_p
 /* One line of a fault, "FILE:LINE:COLUMN: TEXT", as snprintf() does. */
 int problem_format(const struct problem *problem, char *out, size_t room);
 
+/* Logs all of them as errors. */
+void problems_log(const struct problems *problems);
+
 #endif

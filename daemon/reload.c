@@ -7,22 +7,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "access.h"
 #include "log.h"
 #include "mesh.h"
 #include "notify.h"
 #include "schema.h"
-
-static void log_problems(const struct problems *problems)
-{
-    char line[1024];
-
-    for (size_t i = 0; i < problems->count; i++) {
-        problem_format(&problems->list[i], line, sizeof(line));
-        log_print(HYPERDERP_LOG_ERROR, "%s", line);
-    }
-    if (problems->total > problems->count)
-        log_print(HYPERDERP_LOG_ERROR, "and %zu problems more", problems->total - problems->count);
-}
 
 int configuration_read(struct config *config, const struct flags *flags, struct problems *problems)
 {
@@ -46,7 +35,7 @@ int configuration_load(struct config *config, const struct flags *flags)
 
     problems_init(&problems);
     int error = configuration_read(config, flags, &problems);
-    log_problems(&problems);
+    problems_log(&problems);
     if (error == -ENOMEM)
         log_print(HYPERDERP_LOG_ERROR, "no memory for the configuration");
     problems_free(&problems);
@@ -177,10 +166,27 @@ static void keep_applied(struct config *config, struct config *fresh)
     exchange(&config->tls.hostname, &fresh->tls.hostname);
     exchange_strings(&config->mesh.with, &fresh->mesh.with);
     exchange(&config->mesh.ca_file, &fresh->mesh.ca_file);
+    exchange(&config->access.allow_keys_file, &fresh->access.allow_keys_file);
+    exchange(&config->access.tailscaled_socket, &fresh->access.tailscaled_socket);
+    exchange(&config->access.verify_client_url, &fresh->access.verify_client_url);
+    config->access.verify_client_url_fail_open = fresh->access.verify_client_url_fail_open;
+    config->access.verify_timeout_ms = fresh->access.verify_timeout_ms;
     config->limits = fresh->limits;
     config->log_level = fresh->log_level;
     config->log_format = fresh->log_format;
     config->metrics.debug_endpoints = fresh->metrics.debug_endpoints;
+}
+
+static int prepare_access(const struct access *access, struct access_change **out,
+                          const struct config *fresh)
+{
+    struct problems problems;
+
+    problems_init(&problems);
+    int error = access_prepare(access, out, &fresh->access, &problems);
+    problems_log(&problems);
+    problems_free(&problems);
+    return error;
 }
 
 static int apply(struct config *config, const struct flags *flags, struct config *fresh,
@@ -217,6 +223,7 @@ static int apply(struct config *config, const struct flags *flags, struct config
 void reload(struct config *config, const struct flags *flags, struct status *status,
             struct web *web, struct renewal *renewal)
 {
+    struct access_change *access = NULL;
     struct config fresh;
 
     if (!flags->config_file) {
@@ -227,10 +234,14 @@ void reload(struct config *config, const struct flags *flags, struct status *sta
     status->config_reloads++;
     int error = configuration_load(&fresh, flags);
     if (error == 0)
+        error = prepare_access(status->access, &access, &fresh);
+    if (error == 0)
         error = apply(config, flags, &fresh, status, web, renewal);
     if (error == 0) {
+        access_commit(status->access, access);
         status->config_last_success = time(NULL);
     } else {
+        access_drop(access);
         status->config_reload_errors++;
         log_print(HYPERDERP_LOG_ERROR, "%s was not reloaded: everything stays as it was",
                   flags->config_file);

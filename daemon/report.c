@@ -41,6 +41,23 @@ static void log_limits(const hyperderp_counters *c)
               c->websocket_upgrades, c->websocket_connections);
 }
 
+void report_access(struct access *access)
+{
+    struct access_figures figures;
+    char refused[512];
+    int at = 0;
+
+    access_read(access, &figures);
+    for (unsigned i = 0; i < ACCESS_REASONS; i++)
+        at += snprintf(refused + at, sizeof(refused) - (size_t)at, "access_refused_%s=%" PRIu64 " ",
+                       access_reason_name((enum access_reason)i), figures.refused[i]);
+    log_print(HYPERDERP_LOG_INFO,
+              "counters: %saccess_unasked=%" PRIu64 " access_remembered=%" PRIu64
+              " access_to_tailscaled=%" PRIu64 " access_to_url=%" PRIu64,
+              refused, figures.unasked, figures.verify.remembered, figures.verify.to_tailscaled,
+              figures.verify.to_url);
+}
+
 void report_counters(const hyperderp_relay *relay)
 {
     static const char *const kinds[HYPERDERP_PACKET_KINDS] = {"data", "disco"};

@@ -5,7 +5,12 @@
 
 #include <hyperderp/counters.h>
 
+#include "access.h"
+
 /* Logs all counters as name=value, a few lines. */
 void report_counters(const hyperderp_relay *relay);
+
+/* The same of who was refused. */
+void report_access(struct access *access);
 
 #endif

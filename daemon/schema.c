@@ -164,22 +164,30 @@ const struct schema_key schema_keys[] = {
 
     /* ---- access ---- */
     {"access", "allow_keys_file", SCHEMA_STRING, FIELD(access.allow_keys_file), "\"\"",
-     "\"/etc/hyper-derp/keys\"", "1", .later = "access control",
-     .doc = "Lets in only these keys: one `nodekey:<hex>` a line."},
+     "\"/etc/hyper-derp/keys\"", "1", .reload = true,
+     .doc =
+         "Lets in only these keys: one `nodekey:<hex>` a line, and comments after `#`. Read again "
+         "by a reload, which closes clients that are no longer in it."},
     {"access", "tailscaled_socket", SCHEMA_STRING, FIELD(access.tailscaled_socket), "\"\"",
-     "\"/run/tailscale/tailscaled.sock\"", "1", .later = "access control",
-     .doc = "Asks the tailscaled of this machine whether it knows the client."},
+     "\"/run/tailscale/tailscaled.sock\"", "1", .reload = true,
+     .doc = "Lets in only clients that the tailscaled of this machine knows, as derper's "
+            "`-verify-clients` does. Nobody is let in while it cannot be asked."},
     {"access", "verify_client_url", SCHEMA_STRING, FIELD(access.verify_client_url), "\"\"",
      "\"https://control.example.com/verify\"", "\"control.example.com\"", .check = check_url,
-     .later = "access control",
-     .doc = "Asks this URL, as derper does: POST `{\"NodePublic\":...,\"Source\":...}`, answer "
-            "`{\"Allow\":...}`."},
+     .reload = true,
+     .doc =
+         "Lets in only clients that this URL allows, as derper's `-verify-client-url` does: POST "
+         "`{\"NodePublic\":...,\"Source\":...}`, answer `{\"Allow\":...}`."},
     {"access", "verify_client_url_fail_open", SCHEMA_BOOLEAN,
-     FIELD(access.verify_client_url_fail_open), "true", "false", "\"open\"",
-     .later = "access control", .doc = "Whether clients are let in while the URL does not answer."},
+     FIELD(access.verify_client_url_fail_open), "true", "false", "\"open\"", .reload = true,
+     .doc =
+         "Whether clients are let in while the URL cannot be reached, does not answer in time, or "
+         "more clients come than can be asked about. An answer that is an error or cannot be read "
+         "lets nobody in."},
     {"access", "verify_timeout", SCHEMA_DURATION, FIELD(access.verify_timeout_ms), "\"5s\"",
-     "\"2s\"", "5", 100, 60000, .later = "access control",
-     .doc = "How long an answer is waited for."},
+     "\"2s\"", "5", 100, 60000, .reload = true,
+     .doc = "How long the answers about a client are waited for, all in all; less than "
+            "`limits.handshake_timeout`."},
 
     /* ---- limits ---- */
     {"limits", "max_connections", SCHEMA_INTEGER, FIELD(limits.max_connections), "0", "20000", "-1",

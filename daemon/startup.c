@@ -134,12 +134,14 @@ static int add_stun(hyperderp_relay *relay, const char *address)
 }
 
 int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags,
-                  hyperderp_certificate *certificate)
+                  hyperderp_certificate *certificate, struct access *access)
 {
     hyperderp_relay_options options;
 
     *out = NULL;
     set_options(&options, config);
+    options.admit = access_admit;
+    options.user = access;
     int status = load_key(&options.private_key, config, flags);
     if (status == STATUS_OK)
         status = load_mesh_key(options.mesh_key, config);

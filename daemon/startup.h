@@ -3,11 +3,13 @@
 #ifndef DAEMON_STARTUP_H
 #define DAEMON_STARTUP_H
 
+#include "access.h"
 #include "flags.h"
 
-/* Makes the relay with its key and its listeners, those with TLS with the certificate. What went
- * wrong has been logged. Returns STATUS_OK or the exit status; *out must be freed in each case. */
+/* Makes the relay with its key and its listeners, those with TLS with the certificate; access,
+ * which must outlive it, says who may join. What went wrong has been logged. Returns STATUS_OK or
+ * the exit status; *out must be freed in each case. */
 int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags,
-                  hyperderp_certificate *certificate);
+                  hyperderp_certificate *certificate, struct access *access);
 
 #endif

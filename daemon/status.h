@@ -12,11 +12,14 @@
 
 #include <hyperderp/hyperderp.h>
 
+struct access;
+
 struct status {
-    /* Fixed before the web server starts; the relay outlives it. */
+    /* Fixed before the web server starts; the relay and access outlive it. */
     hyperderp_relay *relay;
-    int64_t started; /* seconds since the epoch */
-    bool has_file;   /* there is a configuration file, which can be reloaded */
+    struct access *access; /* or NULL */
+    int64_t started;       /* seconds since the epoch */
+    bool has_file;         /* there is a configuration file, which can be reloaded */
 
     /* atomic_load_explicit(..., memory_order_relaxed) */
     atomic_bool draining;

@@ -205,6 +205,7 @@ typedef struct hyperderp_peer_info {
     bool not_ideal;             /**< it prefers another node of the region (Ideal-Node) */
     bool muted;                 /**< it gets nothing, as several clients use its key */
     bool websocket;             /**< it speaks DERP in WebSocket messages */
+    bool mesh;                  /**< it is a mesh partner: it has shown the region's mesh key */
 } hyperderp_peer_info;
 
 /**

@@ -421,6 +421,16 @@ HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
                                               hyperderp_verdict verdict);
 
 /**
+ * Closes every connection of a key, as an access that was taken away asks for: whether the key may
+ * come back is for admit() to say. The connections break at once, and their workers see to the rest
+ * a moment later. A client that admit() has let in this moment may not be there yet; links to other
+ * nodes of the region are no connections of a key.
+ *
+ * @return 0; -ENOENT when the key has no connection here; -EINVAL for NULL.
+ */
+HYPERDERP_API int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyperderp_key *key);
+
+/**
  * Changes the limits. They hold for what happens from now on: connections and packets that are
  * there already stay, a deadline that runs is kept.
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The public list of connected clients. */
+/* The public functions on connected clients: their list, and closing them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +53,7 @@ static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
     info->is_prober = sink->present_flags & PEER_PRESENT_PROBER;
     info->not_ideal = sink->present_flags & PEER_PRESENT_NOT_IDEAL;
     info->muted = atomic_load_explicit(&sink->share, memory_order_relaxed) == SINK_SHARE_MUTED;
+    info->mesh = sink->can_mesh;
     info->home = atomic_load_explicit(&sink->home, memory_order_relaxed);
     info->packets_received = read_counter(&sink->packets_received);
     info->bytes_received = read_counter(&sink->bytes_received);
@@ -120,4 +121,11 @@ int hyperderp_relay_peers_sized(const hyperderp_relay *relay, hyperderp_peer_inf
 void hyperderp_peers_free(hyperderp_peer_info *peers)
 {
     free(peers);
+}
+
+int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyperderp_key *key)
+{
+    if (!relay || !key)
+        return -EINVAL;
+    return route_break(&relay->routes, key) > 0 ? 0 : -ENOENT;
 }

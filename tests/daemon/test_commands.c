@@ -102,6 +102,27 @@ static void all_problems_are_printed(void **state)
     assert_string_equal(run.errors, said);
 }
 
+static void the_list_of_keys_is_read(void **state)
+{
+    (void)state;
+    struct run run;
+    char text[256], keys[] = "/tmp/hyper-derp-keys.XXXXXX", said[256];
+    int fd = mkstemp(keys);
+
+    assert_true(fd >= 0);
+    snprintf(text, sizeof(text), "%s[access]\nallow_keys_file = \"%s\"\n", good, keys);
+    run_on(&run, text, (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_OK);
+    assert_int_equal(write(fd, "# me\nkey\n", 9), 9);
+    close(fd);
+    run_on(&run, text, (struct flags){0}, command_check_config);
+    assert_int_equal(run.status, STATUS_CONFIG);
+    snprintf(said, sizeof(said),
+             "%s:2:1: expected nodekey: and 64 hexadecimal digits, or a comment after #\n", keys);
+    assert_string_equal(run.errors, said);
+    unlink(keys);
+}
+
 /* A short name is near to no key, and least of all to one without a name. */
 static void a_guess_is_never_empty(void **state)
 {
@@ -197,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_file_is_called_good),
         cmocka_unit_test(all_problems_are_printed),
+        cmocka_unit_test(the_list_of_keys_is_read),
         cmocka_unit_test(a_guess_is_never_empty),
         cmocka_unit_test(the_default_listener_is_printed),
         cmocka_unit_test(files_of_certificates_are_looked_into),

@@ -377,6 +377,12 @@ static void the_whole_is_checked(void **state)
          "x.toml:4:3: listener :1: given twice"},
         {"[[listener]]\ntls = false\n[metrics]\ntls_key = \"/k\"\n",
          "x.toml: metrics.tls_cert and metrics.tls_key: give both or neither"},
+        {"[access]\nverify_client_url = \"http://x/\"\nverify_timeout = \"10s\"\n",
+         "x.toml: access.verify_timeout must be shorter than limits.handshake_timeout: clients "
+         "would be closed before the answer comes"},
+        {"[access]\ntailscaled_socket = \"/s\"\n[limits]\nhandshake_timeout = \"4s\"\n",
+         "x.toml: access.verify_timeout must be shorter than limits.handshake_timeout: clients "
+         "would be closed before the answer comes"},
     };
     struct outcome outcome;
 

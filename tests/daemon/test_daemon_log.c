@@ -140,6 +140,18 @@ static void repeated_warnings_are_limited_and_counted(void **state)
     assert_int_equal(lines_of(said()), 21);
 }
 
+static void what_others_cause_is_limited_at_any_level(void **state)
+{
+    (void)state;
+    (void)said();
+    for (int i = 0; i < 50; i++)
+        log_limited(HYPERDERP_LOG_INFO, "client refused, as it is not in the list: %d", i);
+    assert_in_range(lines_of(said()), 5, 8);
+    log_limited(HYPERDERP_LOG_DEBUG, "nothing at this level");
+    log_limited(HYPERDERP_LOG_INFO, "another: %s", "once");
+    assert_non_null(strstr(said(), "info  another: once\n"));
+}
+
 static void long_lines_are_cut(void **state)
 {
     (void)state;
@@ -161,6 +173,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_journal_gets_priorities, set_up, tear_down),
         cmocka_unit_test_setup_teardown(json_escapes_what_it_must, set_up, tear_down),
         cmocka_unit_test_setup_teardown(repeated_warnings_are_limited_and_counted, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_others_cause_is_limited_at_any_level, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(long_lines_are_cut, set_up, tear_down),
     };

@@ -74,6 +74,9 @@ hostname = "%s"
 	if s.meshKey != "" {
 		text += meshLines(t, s)
 	}
+	if s.access != nil {
+		text += s.access.lines()
+	}
 	name := filepath.Join(s.folder, "config.toml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -90,7 +93,7 @@ func startDaemon(ctx context.Context, t *testing.T, c cell, s settings) *daemon 
 		pairs:  counters{},
 	}
 	where := []string{"--listen", s.listen}
-	if c.tls || s.more != "" || s.meshKey != "" {
+	if c.tls || s.more != "" || s.meshKey != "" || s.access != nil {
 		where = []string{"--config", writeConfiguration(t, c, s)}
 	}
 	d.cmd = exec.Command(os.Getenv("HYPER_DERP"), append(where,

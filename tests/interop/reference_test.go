@@ -55,6 +55,12 @@ func startReference(t *testing.T, c cell, s settings) *reference {
 	if s.fighters {
 		disableFighters(t, ref.derp)
 	}
+	if s.access != nil {
+		ref.derp.SetVerifyClient(s.access.tailscaled != "")
+		ref.derp.SetTailscaledSocketPath(s.access.tailscaled)
+		ref.derp.SetVerifyClientURL(s.access.url)
+		ref.derp.SetVerifyClientURLFailOpen(!s.access.failClosed)
+	}
 	handler := derpserver.Handler(ref.derp)
 	mux := http.NewServeMux()
 	mux.Handle("/derp", derpserver.AddWebSocketSupport(ref.derp, handler))

@@ -177,6 +177,7 @@ type settings struct {
 	meshKey  string    // 64 hexadecimal digits
 	meshWith []*relay  // nodes of the region that this one is to connect to
 	fighters bool      // keys that are fought about are muted; ours always does that
+	access   *access   // who may join; nil: everybody
 }
 
 func (s *settings) complete(t *testing.T) {

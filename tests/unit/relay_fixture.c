@@ -201,7 +201,11 @@ void fixture_stop(struct fixture *fixture)
     assert_int_equal(counters.websocket_connections, 0);
     hyperderp_relay_free(fixture->relay);
     fixture->relay = NULL;
-    /* The kernel tears a ring down behind the program's back, but its file is gone at once. */
+    /* The kernel tears a ring down behind the program's back, but its file is gone at once; a
+     * thread that asks the resolver for a link may be left behind for a moment. */
+    for (int64_t until = fixture_now_ms() + FIXTURE_PATIENCE_MS;
+         open_files() != fixture->files && fixture_now_ms() < until;)
+        usleep(1000);
     assert_int_equal(open_files(), fixture->files);
 }
 

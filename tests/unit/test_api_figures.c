@@ -114,6 +114,7 @@ static void peers_are_listed_with_their_figures(void **state)
     for (size_t i = 0; i < count; i++) {
         assert_true(peers[i].active);
         assert_false(peers[i].home);
+        assert_false(peers[i].mesh);
         assert_true(strncmp(peers[i].address, "127.0.0.1:", 10) == 0);
         assert_int_equal(peers[i].drops, 0);
         assert_int_equal(peers[i].queued_bytes, 0);

@@ -32,7 +32,7 @@ static void defaults(void **state)
         assert_int_equal(options.log_level, HYPERDERP_LOG_INFO);
         assert_true(options.max_connections > 0);
         assert_int_equal(options.queue_frames, 1024);
-        assert_int_equal(options.queue_bytes, 1 << 20);
+        assert_int_equal(options.queue_bytes, 2 << 20);
         assert_int_equal(options.memory_bytes, 256 << 20);
         assert_int_equal(options.handshake_timeout_ms, 10000);
         assert_int_equal(options.keepalive_ms, 60000);
