@@ -61,18 +61,26 @@ static void write_worker(FILE *out, const struct metric *metric, const struct fi
                 *(const uint64_t *)((const char *)&figures->workers[i] + metric->offset));
 }
 
+/* A node that is this relay itself has no link, and is not one that is down. */
+static bool is_link(const hyperderp_mesh_peer_info *peer)
+{
+    return peer->state != HYPERDERP_MESH_SELF;
+}
+
 static void write_link(FILE *out, const struct metric *metric, const struct figures *figures)
 {
     for (size_t i = 0; i < figures->link_count; i++)
-        labelled(out, metric, "node", figures->links[i].address,
-                 *(const uint64_t *)((const char *)&figures->links[i] + metric->offset));
+        if (is_link(&figures->links[i]))
+            labelled(out, metric, "node", figures->links[i].address,
+                     *(const uint64_t *)((const char *)&figures->links[i] + metric->offset));
 }
 
 static void write_link_up(FILE *out, const struct metric *metric, const struct figures *figures)
 {
     for (size_t i = 0; i < figures->link_count; i++)
-        labelled(out, metric, "node", figures->links[i].address,
-                 figures->links[i].state == HYPERDERP_MESH_CONNECTED);
+        if (is_link(&figures->links[i]))
+            labelled(out, metric, "node", figures->links[i].address,
+                     figures->links[i].state == HYPERDERP_MESH_CONNECTED);
 }
 
 static void write_worker_cpu(FILE *out, const struct metric *metric, const struct figures *figures)
