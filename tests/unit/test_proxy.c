@@ -293,7 +293,7 @@ static uint32_t checksum(const uint8_t *bytes, size_t len)
     uint32_t crc = 0xffffffff;
 
     for (size_t i = 0; i < len * 8; i++) {
-        uint32_t bit = (bytes[i / 8] >> i % 8 & 1u) ^ (crc & 1u);
+        uint32_t bit = ((uint32_t)bytes[i / 8] >> i % 8 ^ crc) & 1u;
         crc = crc >> 1 ^ (bit ? 0x82f63b78u : 0);
     }
     return ~crc;
