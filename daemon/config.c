@@ -152,27 +152,6 @@ static void unknown(struct reading *reading, const char *section, const struct d
                      node->key, before, behind);
 }
 
-/* Values of what this build does not do are refused, but for the one that means as much. */
-static void refuse_later(struct reading *reading, const struct schema_key *key, void *base,
-                         const struct document_node *node)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-
-    if (out) {
-        schema_print_value(key, base, out);
-        fclose(out);
-    }
-    if (!text)
-        reading->no_memory = true;
-    else if (strcmp(text, key->preset) != 0)
-        problems_add(reading->problems, reading->file, node->key_place,
-                     "%s%s%s: %s is not in this build yet: leave the key out, or set %s",
-                     key->section, *key->section ? "." : "", key->name, key->later, key->preset);
-    free(text);
-}
-
 static void read_section(struct reading *reading, const char *section, void *base,
                          const struct document_node *table)
 {
@@ -181,10 +160,9 @@ static void read_section(struct reading *reading, const char *section, void *bas
         const struct schema_key *key = schema_find(section, node->key);
         if (!key || strlen(node->key) != node->key_len)
             unknown(reading, section, node);
-        else if (schema_set(key, base, node, reading->file, reading->problems,
-                            &reading->no_memory) &&
-                 key->later)
-            refuse_later(reading, key, base, node);
+        else
+            (void)schema_set(key, base, node, reading->file, reading->problems,
+                             &reading->no_memory);
     }
 }
 

@@ -69,6 +69,10 @@ static void note_change(FILE *out, const struct schema_key *key, const struct co
 {
     fprintf(out, "%s%s%s%s ", ftell(out) > 0 ? ", " : "", key->section, *key->section ? "." : "",
             key->name);
+    if (key->secret) {
+        fputs("(another one)", out);
+        return;
+    }
     schema_print_value(key, before, out);
     fputs(" -> ", out);
     schema_print_value(key, after, out);

@@ -174,7 +174,7 @@ const struct schema_key schema_keys[] = {
             "`-verify-clients` does. Nobody is let in while it cannot be asked."},
     {"access", "verify_client_url", SCHEMA_STRING, FIELD(access.verify_client_url), "\"\"",
      "\"https://control.example.com/verify\"", "\"control.example.com\"", .check = check_url,
-     .reload = true,
+     .reload = true, .secret = true,
      .doc =
          "Lets in only clients that this URL allows, as derper's `-verify-client-url` does: POST "
          "`{\"NodePublic\":...,\"Source\":...}`, answer `{\"Allow\":...}`."},

@@ -45,8 +45,7 @@ struct schema_key {
     const struct schema_choice *choices; /* enums; ends with a NULL name */
     schema_check_fn *check;              /* strings */
     bool reload;                         /* SIGHUP applies it */
-    const char
-        *later; /* what this build does not do yet: values other than the default are refused */
+    bool secret;                         /* it may hold what no log should show */
     const char *doc;
 };
 

@@ -33,9 +33,6 @@ static void key_markdown(const struct schema_key *key)
         printf("; 0: %s", key->zero);
     printf("\n- default: `%s`; for example `%s`\n", key->preset, key->example);
     printf("- SIGHUP %s\n", key->reload ? "applies it" : "does not apply it: it needs a restart");
-    if (key->later)
-        printf("- **not in this build yet**: %s; other values than the default are refused\n",
-               key->later);
     putchar('\n');
 }
 
@@ -136,9 +133,7 @@ static void key_mdoc(const struct schema_key *key)
     if (key->zero)
         printf("(0: %s).\n", key->zero);
     printf("The default is\n.Li %s .\n", key->preset);
-    if (key->later)
-        puts("This build does not do it yet: other values are refused.");
-    else if (key->reload)
+    if (key->reload)
         puts("SIGHUP applies it.");
 }
 
@@ -216,8 +211,6 @@ static void key_toml(const struct schema_key *key)
     print_comment(key->doc);
     if (key->zero)
         printf("# 0: %s.\n", key->zero);
-    if (key->later)
-        printf("# Not in this build yet.\n");
     printf("#%s = %s\n\n", key->name, key->preset);
 }
 
