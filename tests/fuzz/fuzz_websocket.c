@@ -97,7 +97,10 @@ static struct head read_head(const uint8_t *at, size_t size)
 
 static uint16_t close_code(const uint8_t *body, size_t len, bool *is_fault)
 {
-    uint16_t code = len >= 2 ? (uint16_t)(body[0] << 8 | body[1]) : 1000;
+    uint16_t code = 1000;
+
+    if (len >= 2)
+        code = (uint16_t)(body[0] << 8 | body[1]);
     bool known = (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
                  (code >= 3000 && code <= 4999);
 
