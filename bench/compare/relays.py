@@ -154,8 +154,6 @@ address = ""
 
 [metrics]
 address = ""
-[stun]
-address = ""
 """
 
 

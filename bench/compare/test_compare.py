@@ -4,6 +4,7 @@
 
 import os
 import tempfile
+import tomllib
 import types
 import unittest
 import xml.dom.minidom
@@ -11,6 +12,7 @@ import xml.dom.minidom
 import compare
 import figures
 import plots
+import relays
 import results
 import svg
 import tables
@@ -152,6 +154,16 @@ class Ciphers(unittest.TestCase):
         self.assertEqual(len(comparison.faults), 1)
         comparison.note_cipher("derper", "B")
         self.assertEqual(len(comparison.faults), 2)
+
+
+class Configuration(unittest.TestCase):
+    def test_is_toml_and_turns_off_what_is_not_compared(self):
+        text = relays.CONFIG.format(key_file='"k"', address="127.0.0.1:0", cert='"c"', key='"p"',
+                                    host="127.0.0.1")
+        config = tomllib.loads(text)
+        self.assertTrue(config["listener"][0]["tls"])
+        self.assertEqual(config["stun"]["address"], "")
+        self.assertEqual(config["metrics"]["address"], "")
 
 
 class Plots(unittest.TestCase):
