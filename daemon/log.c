@@ -240,28 +240,32 @@ void log_from_relay(void *user, hyperderp_log_level level, const char *line)
         write_line(level, line);
 }
 
-void log_limited(hyperderp_log_level level, const char *format, ...)
+__attribute__((format(printf, 3, 0))) static void
+print(hyperderp_log_level level, void (*write)(hyperderp_log_level level, const char *text),
+      const char *format, va_list args)
 {
     char text[LINE_SIZE];
-    va_list args;
 
     if (level > max_level)
         return;
-    va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
+    write(level, text);
+}
+
+void log_limited(hyperderp_log_level level, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    print(level, write_limited, format, args);
     va_end(args);
-    write_limited(level, text);
 }
 
 void log_print(hyperderp_log_level level, const char *format, ...)
 {
-    char text[LINE_SIZE];
     va_list args;
 
-    if (level > max_level)
-        return;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    print(level, write_line, format, args);
     va_end(args);
-    write_line(level, text);
 }

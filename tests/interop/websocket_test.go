@@ -100,23 +100,7 @@ func TestWebSocketBulk(t *testing.T) {
 	const count, packets = 10, 500
 	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
 		peers := r.connectMixed(ctx, t, count)
-		random := rand.New(rand.NewPCG(6455, count))
-		plan := make([][]shipment, count)
-		for from := range plan {
-			for range packets {
-				to := random.IntN(count - 1)
-				if to >= from {
-					to++
-				}
-				plan[from] = append(plan[from], shipment{to, randomSize(random)})
-			}
-		}
-		if err := newTraffic(peers).run(ctx, plan); err != nil {
-			t.Fatal(err)
-		}
-		counters := r.finish(t)
-		counters.check(t, "packets_received", count*packets)
-		counters.check(t, "packets_delivered", count*packets)
+		checkBulk(ctx, t, r, peers, rand.New(rand.NewPCG(6455, count)), packets)
 	})
 }
 

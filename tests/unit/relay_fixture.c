@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
@@ -383,6 +384,20 @@ void fixture_receive(int fd, void *out, size_t len)
 int fixture_connect(const struct fixture *fixture)
 {
     return over_tls ? connect_tls(fixture) : fixture_connect_bare(fixture);
+}
+
+int fixture_connect_from(const struct fixture *fixture, const char *source)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons((uint16_t)atoi(strrchr(fixture->address, ':') + 1));
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
 }
 
 int fixture_connect_bare(const struct fixture *fixture)

@@ -76,6 +76,9 @@ void fixture_hang_up(int fd);
 /* The same, and TLS needs to be none. */
 int fixture_connect_bare(const struct fixture *fixture);
 
+/* A bare connection from another address of the loopback, over IPv4. */
+int fixture_connect_from(const struct fixture *fixture, const char *source);
+
 /* A request with Derp-Fast-Start and the ClientInfo behind it, ready to be sent. */
 size_t fixture_fast_request(const struct fixture *fixture, struct client *client, uint8_t *out,
                             size_t room);

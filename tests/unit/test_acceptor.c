@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Who may connect, on both engines: so many a second, and so many from one address. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -83,21 +80,6 @@ static void accept_rate_is_held(void **state)
     fixture_stop(&fixture);
 }
 
-/* A connection from an address of the loopback. */
-static int connect_from(const struct fixture *fixture, const char *source)
-{
-    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons((uint16_t)atoi(strrchr(fixture->address, ':') + 1));
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-    return fd;
-}
-
 static bool per_ip_refused_are(const hyperderp_counters *counters, uint64_t value)
 {
     return counters->refused[HYPERDERP_REFUSED_PER_IP] == value;
@@ -106,7 +88,7 @@ static bool per_ip_refused_are(const hyperderp_counters *counters, uint64_t valu
 static void refused_from(const struct fixture *fixture, const char *source)
 {
     uint64_t before = fixture_counters(fixture).refused[HYPERDERP_REFUSED_PER_IP];
-    int fd = connect_from(fixture, source);
+    int fd = fixture_connect_from(fixture, source);
 
     (void)fixture_read_end(fd);
     close(fd);
@@ -123,8 +105,8 @@ static void so_many_from_one_address(void **state)
     options.connections_per_ip = MOST;
     fixture_start(&fixture, &options, 0);
     for (unsigned i = 0; i < MOST; i++) {
-        first[i] = connect_from(&fixture, "127.0.0.2");
-        second[i] = connect_from(&fixture, "127.0.0.3");
+        first[i] = fixture_connect_from(&fixture, "127.0.0.2");
+        second[i] = fixture_connect_from(&fixture, "127.0.0.3");
     }
     fixture_wait(&fixture, counters_connections_are, 2 * MOST);
     refused_from(&fixture, "127.0.0.2");
@@ -134,7 +116,7 @@ static void so_many_from_one_address(void **state)
     close(first[0]);
     fixture_wait(&fixture, counters_connections_are, 2 * MOST - 1);
     refused_from(&fixture, "127.0.0.3");
-    first[0] = connect_from(&fixture, "127.0.0.2");
+    first[0] = fixture_connect_from(&fixture, "127.0.0.2");
     fixture_wait(&fixture, counters_connections_are, 2 * MOST);
     refused_from(&fixture, "127.0.0.2");
     /* Clients join from a third one. */
@@ -161,13 +143,13 @@ static void limit_by_address_comes_and_goes(void **state)
 
     fixture_start(&fixture, &options, 0);
     for (unsigned i = 0; i < THERE; i++)
-        fds[i] = connect_from(&fixture, "127.0.0.2");
+        fds[i] = fixture_connect_from(&fixture, "127.0.0.2");
     fixture_wait(&fixture, counters_connections_are, THERE);
     assert_int_equal(hyperderp_relay_set_limits(fixture.relay, &two), 0);
     refused_from(&fixture, "127.0.0.2");
     assert_int_equal(fixture_counters(&fixture).connections, THERE);
     assert_int_equal(hyperderp_relay_set_limits(fixture.relay, &none), 0);
-    fds[THERE] = connect_from(&fixture, "127.0.0.2");
+    fds[THERE] = fixture_connect_from(&fixture, "127.0.0.2");
     fixture_wait(&fixture, counters_connections_are, THERE + 1);
     for (unsigned i = 0; i <= THERE; i++)
         close(fds[i]);

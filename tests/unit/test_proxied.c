@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -417,20 +416,6 @@ static void ends_before_the_header(void **state)
 /* ---- Trust ------------------------------------------------------------------------------------
  */
 
-static int connect_from(const struct fixture *fixture, const char *source)
-{
-    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    to.sin_port = htons((uint16_t)atoi(strrchr(fixture->address, ':') + 1));
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-    return fd;
-}
-
 static bool strangers_are(const hyperderp_counters *counters, uint64_t value)
 {
     return counters->refused[HYPERDERP_REFUSED_UNTRUSTED_PROXY] == value;
@@ -447,11 +432,11 @@ static void strangers_are_refused(void **state)
         hyperderp_relay_options options = options_for(state, 2);
         struct fixture fixture;
         start_trusting(&fixture, &options, listeners[i], trusted, 3);
-        int fd = connect_from(&fixture, "127.0.0.1");
+        int fd = fixture_connect_from(&fixture, "127.0.0.1");
         (void)fixture_read_end(fd);
         close(fd);
         fixture_wait(&fixture, strangers_are, 1);
-        fd = connect_from(&fixture, "127.0.4.1");
+        fd = fixture_connect_from(&fixture, "127.0.4.1");
         (void)send(fd, v1.bytes, v1.len, MSG_NOSIGNAL);
         (void)fixture_read_end(fd);
         close(fd);
@@ -460,7 +445,7 @@ static void strangers_are_refused(void **state)
         assert_int_equal(fixture_counters(&fixture).recv_bytes, 0);
         static const char *const friends[] = {"127.0.0.2", "127.0.3.255"};
         for (unsigned j = 0; j < 2; j++) {
-            fd = connect_from(&fixture, friends[j]);
+            fd = fixture_connect_from(&fixture, friends[j]);
             fixture_send(fd, v1.bytes, v1.len);
             struct client_socket *client = fixture_join_over(&fixture, fd, NULL);
             expect_address(&fixture, client, v1.address);
