@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What sealing and opening share: keys, sequence number, the cipher's context. For lib/tls alone.
- */
+/* What sealing and opening share: keys and sequence number. For lib/tls alone. */
 #ifndef TLS_HALF_H
 #define TLS_HALF_H
 
@@ -13,10 +12,8 @@ void half_wipe(struct tls_half *half);
 /* Goes on to the next traffic secret (RFC 8446 section 7.2), from sequence number 0. 0 or -EIO. */
 int half_update(struct tls_half *half) __attribute__((warn_unused_result));
 
-/* Makes the thread's context ready for the half's next record: its key, its nonce (section 5.3),
- * the direction. 0, -ENOMEM, -EIO. */
-int half_begin(struct tls_half *half, struct tls_ciphers *ciphers, bool seal,
-               EVP_CIPHER_CTX **context) __attribute__((warn_unused_result));
+/* Makes the nonce of the half's next record (section 5.3), and goes on to the one behind it. */
+void half_next_nonce(struct tls_half *half, uint8_t nonce[TLS_IV_SIZE]);
 
 /* What stands in an alert, and in a KeyUpdate. */
 #define TLS_ALERT_SIZE 2

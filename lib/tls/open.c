@@ -3,8 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
+#include "tls/cipher.h"
 #include "tls/half.h"
 
 /* Handshake messages' types (section 4), their header's size. */
@@ -72,25 +71,6 @@ static enum tls_event fault(struct tls_rx *rx, enum tls_alert alert)
     rx->closed = true;
     rx->alert = (uint8_t)alert;
     return TLS_EVENT_FAULT;
-}
-
-/* Decrypts a record's body in place; *len becomes that of its content, type and padding. */
-static int decrypt(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t *record, size_t size,
-                   size_t *len)
-{
-    uint8_t *body = record + TLS_HEADER_SIZE;
-    EVP_CIPHER_CTX *context;
-    int done = 0;
-
-    *len = size - TLS_HEADER_SIZE - TLS_TAG_SIZE;
-    int error = half_begin(&rx->half, ciphers, false, &context);
-    if (error)
-        return error;
-    if (EVP_DecryptUpdate(context, NULL, &done, record, TLS_HEADER_SIZE) != 1 ||
-        EVP_DecryptUpdate(context, body, &done, body, (int)*len) != 1 ||
-        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TLS_TAG_SIZE, body + *len) != 1)
-        return -EIO;
-    return EVP_DecryptFinal_ex(context, body + *len, &done) == 1 ? 0 : -EBADMSG;
 }
 
 /* An alert is one record of two bytes; all but two of them are the end (section 6). */
@@ -208,8 +188,6 @@ static enum tls_event take_inner(struct tls_rx *rx, const uint8_t *body, size_t 
 enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t *record,
                         size_t size, uint8_t **content, size_t *len)
 {
-    size_t inner;
-
     *content = record + TLS_HEADER_SIZE;
     *len = 0;
     if (rx->closed)
@@ -219,7 +197,8 @@ enum tls_event tls_open(struct tls_ciphers *ciphers, struct tls_rx *rx, uint8_t 
         return fault(rx, (enum tls_alert) - expected);
     if (expected == 0 || (size_t)expected != size)
         return fault(rx, TLS_ALERT_INTERNAL_ERROR);
-    int error = decrypt(ciphers, rx, record, size, &inner);
+    size_t inner = size - TLS_HEADER_SIZE - TLS_TAG_SIZE;
+    int error = cipher_open(ciphers, &rx->half, record, inner);
     if (error)
         return fault(rx, error == -EBADMSG ? TLS_ALERT_BAD_RECORD_MAC : TLS_ALERT_INTERNAL_ERROR);
     if (inner > TLS_MAX_PLAINTEXT + 1)

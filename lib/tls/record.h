@@ -50,9 +50,11 @@ const char *tls_alert_name(uint8_t alert);
  * needed. Zeroed to begin with. */
 struct tls_ciphers {
     struct tls_cipher {
-        EVP_CIPHER_CTX *context;
+        EVP_CIPHER_CTX *context;  /* of OpenSSL, or */
+        struct gcm *gcm;          /* of libipsec-mb */
         uint8_t key[TLS_MAX_KEY]; /* that the context has */
     } ciphers[TLS_SUITES][2];
+    bool openssl_alone; /* libipsec-mb is left aside; set it before the first record */
 };
 
 /* Wipes and frees the contexts; those that are needed again are made again. Keys of connections

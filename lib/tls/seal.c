@@ -3,8 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
+#include "tls/cipher.h"
 #include "tls/half.h"
 
 #define KEY_UPDATE 24 /* the handshake message's type, section 4 */
@@ -33,41 +32,20 @@ static size_t sum(const struct iovec *pieces, unsigned count)
     return len;
 }
 
-/* Encrypts some bytes to where they belong. */
-static bool encrypt(EVP_CIPHER_CTX *context, uint8_t **out, const uint8_t *in, size_t len)
-{
-    int done = 0;
-
-    if (EVP_EncryptUpdate(context, *out, &done, in, (int)len) != 1 || done != (int)len)
-        return false;
-    *out += len;
-    return true;
-}
-
 ssize_t tls_seal(struct tls_ciphers *ciphers, struct tls_tx *tx, enum tls_content type,
                  const struct iovec *pieces, unsigned count, uint8_t *out)
 {
     size_t len = sum(pieces, count), body = len + 1 + TLS_TAG_SIZE;
-    const uint8_t inner_type = (uint8_t)type;
-    EVP_CIPHER_CTX *context;
-    int done = 0;
 
     if (len > TLS_MAX_PLAINTEXT)
         return -EINVAL;
-    int error = half_begin(&tx->half, ciphers, true, &context);
-    if (error)
-        return error;
     const uint8_t header[TLS_HEADER_SIZE] = {TLS_CONTENT_DATA, 3, 3, (uint8_t)(body >> 8),
                                              (uint8_t)body};
-    if (EVP_EncryptUpdate(context, NULL, &done, header, sizeof(header)) != 1)
-        return -EIO;
-    uint8_t *at = out + sizeof(header);
-    for (unsigned i = 0; i < count; i++)
-        if (!encrypt(context, &at, pieces[i].iov_base, pieces[i].iov_len))
-            return -EIO;
-    if (!encrypt(context, &at, &inner_type, 1) || EVP_EncryptFinal_ex(context, at, &done) != 1 ||
-        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TLS_TAG_SIZE, at) != 1)
-        return -EIO;
+    /* The header goes out last: it may lie in front of the piece, but never in it. */
+    int error =
+        cipher_seal(ciphers, &tx->half, header, pieces, count, (uint8_t)type, out + sizeof(header));
+    if (error)
+        return error;
     memcpy(out, header, sizeof(header));
     return (ssize_t)(sizeof(header) + body);
 }
