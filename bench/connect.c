@@ -20,9 +20,9 @@ static int allocate(struct load_worker *worker, unsigned connections)
     const struct load_options *options = worker->load->options;
     int err;
 
-    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (worker->epoll < 0)
-        return -errno;
+    err = load_wait_init(&worker->wait);
+    if (err < 0)
+        return err;
     if (options->traffic == LOAD_RANDOM) {
         err = order_init(&worker->order, (uint64_t)options->peers * worker->peer_count);
         if (err < 0)
@@ -43,7 +43,6 @@ int load_worker_init(struct load_worker *worker, unsigned first_peer, unsigned p
     struct load_conn *conn;
     int err;
 
-    worker->epoll = -1;
     worker->tls =
         (struct load_tls){.client = load->options->tls, .name = load->options->server_name};
     worker->peer_count = peers;
@@ -66,8 +65,7 @@ void load_worker_free(struct load_worker *worker)
 {
     for (unsigned i = 0; i < worker->conn_count; i++)
         load_conn_free(&worker->peers[i].conn);
-    if (worker->epoll >= 0)
-        close(worker->epoll);
+    load_wait_free(&worker->wait);
     order_free(&worker->order);
     free(worker->peers);
     free(worker->scratch);
@@ -85,7 +83,7 @@ static int begin(struct load_worker *worker, unsigned *begun, unsigned made)
 
     while (*begun < worker->conn_count && *begun - made < MAX_CONNECTING) {
         conn = &worker->peers[(*begun)++].conn;
-        err = load_conn_start(conn, worker->epoll, load->address, load->address_len);
+        err = load_conn_start(conn, worker->wait.epoll, load->address, load->address_len);
         if (err < 0) {
             load_worker_note_problem(worker, "connection %u could not be made: %s", conn->number,
                                      load_conn_say_why(conn, err));
@@ -100,7 +98,7 @@ static int go_on(struct load_worker *worker)
 {
     struct epoll_event events[MAX_EVENTS];
     struct load_conn *conn;
-    int n = epoll_wait(worker->epoll, events, MAX_EVENTS, 50);
+    int n = epoll_wait(worker->wait.epoll, events, MAX_EVENTS, 50);
     int made = 0, err;
     bool was_open;
 

@@ -37,6 +37,16 @@ static void sample_relay(struct load_result *result, struct process_sample *out)
         result->relay.pid = 0;
 }
 
+/* Without the time in which workers looked for events in vain: they would have had it for packets. */
+static void sample_own(const struct run *run, struct process_sample *out)
+{
+    if (process_sample_cpu(getpid(), out) < 0)
+        return;
+    for (unsigned i = 0; i < run->load.worker_count; i++)
+        out->cpu_ns -=
+            atomic_load_explicit(&run->load.workers[i].wait.idle_ns, memory_order_relaxed);
+}
+
 /* Takes the samples at both ends of the measured time, as soon as these have come. */
 static void note_window(struct run *run, struct load_result *result, uint64_t now_ns,
                         uint64_t end_ns)
@@ -46,12 +56,12 @@ static void note_window(struct run *run, struct load_result *result, uint64_t no
     if (run->window == WINDOW_BEFORE && now_ns >= run->load.measure_ns) {
         run->window = WINDOW_OPEN;
         sample_relay(result, &run->relay_from);
-        process_sample_cpu(getpid(), &run->own_from);
+        sample_own(run, &run->own_from);
     }
     if (run->window == WINDOW_OPEN && now_ns >= end_ns) {
         run->window = WINDOW_DONE;
         sample_relay(result, &run->relay_to);
-        process_sample_cpu(getpid(), &run->own_to);
+        sample_own(run, &run->own_to);
         if (result->relay.pid != 0 && process_sample(result->relay.pid, &with_memory) == 0)
             result->relay.rss = with_memory.rss;
     }

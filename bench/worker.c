@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 
 #include "clock.h"
 #include "payload.h"
@@ -172,16 +171,6 @@ static void handle_event(struct load_worker *worker, struct load_conn *conn, uin
         conn_broke(worker, conn, err);
 }
 
-static int wait_for_events(int epoll, struct epoll_event *events, uint64_t ns)
-{
-    struct timespec timeout = {.tv_nsec = (long)ns};
-    int n = epoll_pwait2(epoll, events, MAX_EVENTS, &timeout, NULL);
-
-    if (n < 0 && errno == ENOSYS) /* before Linux 5.11: a millisecond at a time */
-        n = epoll_wait(epoll, events, MAX_EVENTS, (int)((ns + NS_PER_MS - 1) / NS_PER_MS));
-    return n;
-}
-
 static uint64_t next_wake(const struct load_worker *worker, uint64_t now_ns)
 {
     uint64_t at = now_ns + LONGEST_WAIT;
@@ -315,7 +304,7 @@ static void run(struct load_worker *worker)
             pump_due(worker);
         now_ns = clock_ns();
         wake_ns = phase == WAITING ? load->start_ns : next_wake(worker, now_ns);
-        n = wait_for_events(worker->epoll, events, wake_ns > now_ns ? wake_ns - now_ns : 0);
+        n = load_wait(&worker->wait, now_ns, wake_ns, events, MAX_EVENTS);
         for (int i = 0; i < n; i++) {
             handle_event(worker, events[i].data.ptr, events[i].events);
             if (!is_flat_out(worker))
@@ -350,8 +339,6 @@ void *load_worker_main(void *user)
     struct load *load = worker->load;
     bool open;
 
-    /* The default, 50 us, would be added to every wait for the next packet. */
-    prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul);
     worker->error = choose_core(worker);
     if (worker->error == 0)
         worker->error = load_worker_connect(worker);

@@ -17,6 +17,7 @@
 #include "order.h"
 #include "random.h"
 #include "schedule.h"
+#include "wait.h"
 
 /* A connection, what it sends and what it has got. */
 struct load_peer {
@@ -80,7 +81,7 @@ struct load_worker {
     struct order order; /* with random destinations */
     struct load_tls tls;
     struct random random;
-    int epoll;
+    struct load_wait wait;
     uint8_t *scratch; /* to read into */
     uint8_t *burst;   /* to make bursts in */
     bool sending;     /* between the first packet's time and the last one's */

@@ -40,7 +40,7 @@ static void read_back(void **state)
 
 static void every_changed_bit_is_seen(void **state)
 {
-    uint8_t packet[101];
+    uint8_t packet[24 + 2 * 64 + 13]; /* two rows of words and a part */
     struct payload got;
 
     (void)state;
