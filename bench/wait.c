@@ -60,6 +60,13 @@ static int drop_timer(struct epoll_event *events, int n)
     return n;
 }
 
+/* Counts a look in vain; one that took long was interrupted, and its time was another's. */
+static void note_idle(struct load_wait *wait, uint64_t ns)
+{
+    if (ns <= LOAD_WAIT_SHORT_NS)
+        atomic_fetch_add_explicit(&wait->idle_ns, ns, memory_order_relaxed);
+}
+
 int load_wait(struct load_wait *wait, uint64_t now_ns, uint64_t wake_ns, struct epoll_event *events,
               int room)
 {
@@ -70,6 +77,6 @@ int load_wait(struct load_wait *wait, uint64_t now_ns, uint64_t wake_ns, struct 
         return -1;
     n = epoll_wait(wait->epoll, events, room, sleeps ? -1 : 0);
     if (!sleeps && n == 0 && wake_ns > now_ns)
-        atomic_fetch_add_explicit(&wait->idle_ns, clock_ns() - now_ns, memory_order_relaxed);
+        note_idle(wait, clock_ns() - now_ns);
     return n < 0 ? n : drop_timer(events, n);
 }
