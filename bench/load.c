@@ -37,8 +37,7 @@ static void sample_relay(struct load_result *result, struct process_sample *out)
         result->relay.pid = 0;
 }
 
-/* Without the time in which workers looked for events in vain: they would have had it for packets.
- */
+/* Without the time in which workers looked for events in vain, which packets could have had. */
 static void sample_own(const struct run *run, struct process_sample *out)
 {
     if (process_sample_cpu(getpid(), out) < 0)
