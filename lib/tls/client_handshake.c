@@ -14,7 +14,7 @@
 #include <openssl/x509v3.h>
 
 #include "tls/handshake_make.h"
-#include "tls/secrets.h"
+#include "tls/hex.h"
 
 #define DERPKEY_PREFIX     "derpkey"
 #define DERPKEY_PREFIX_LEN (sizeof(DERPKEY_PREFIX) - 1)
@@ -205,7 +205,6 @@ static int configure(struct tls_client *client, const struct tls_client_options 
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(context, 0); /* what comes behind Finished stays in our BIO */
-    SSL_CTX_set_keylog_callback(context, tls_secrets_take);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(context, verify, client);
     if (SSL_CTX_set_ciphersuites(context, suites) != 1 || !offers_known_suites(context))
@@ -230,7 +229,7 @@ int tls_client_new(struct tls_client **out, const struct tls_client_options *opt
     client->verification = options->verification;
     memcpy(client->pin, options->pin, sizeof(client->pin));
     ERR_clear_error();
-    client->context = SSL_CTX_new(TLS_client_method());
+    client->context = handshake_context_new(TLS_client_method());
     if (client->context)
         error = configure(client, options, fault);
     if (error)

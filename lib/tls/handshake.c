@@ -13,7 +13,8 @@
 #include <openssl/x509_vfy.h>
 
 #include "tls/handshake_make.h"
-#include "tls/secrets.h"
+#include "tls/key_schedule.h"
+#include "tls/library.h"
 
 struct tls_server {
     atomic_uint refs; /* release by who gives one back, acquire by who gives back the last */
@@ -72,7 +73,6 @@ static bool configure(SSL_CTX *context)
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(context, 0); /* what comes behind Finished stays in our BIO */
-    SSL_CTX_set_keylog_callback(context, tls_secrets_take);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     SSL_CTX_set_client_hello_cb(context, refuse_short_records, NULL);
     /* The client's order decides: one without AES in hardware puts ChaCha20 first. Sequence numbers
@@ -83,6 +83,13 @@ static bool configure(SSL_CTX *context)
            SSL_CTX_set1_groups_list(context, "X25519:P-256") == 1 &&
            SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
                                              "TLS_CHACHA20_POLY1305_SHA256") == 1;
+}
+
+SSL_CTX *handshake_context_new(const SSL_METHOD *method)
+{
+    OSSL_LIB_CTX *library = tls_library();
+
+    return library ? SSL_CTX_new_ex(library, TLS_LIBRARY_PROPERTIES, method) : NULL;
 }
 
 static bool use(SSL_CTX *context, const hyperderp_certificate *certificate, X509 *derpkey)
@@ -136,7 +143,7 @@ int tls_server_new(struct tls_server **out, const hyperderp_certificate *certifi
     if (derpkey && X509_up_ref(derpkey) == 1)
         server->derpkey = derpkey;
     ERR_clear_error();
-    server->context = SSL_CTX_new(TLS_server_method());
+    server->context = handshake_context_new(TLS_server_method());
     if (!server->context || !configure(server->context) ||
         !use(server->context, certificate, derpkey)) {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -186,7 +193,6 @@ struct tls_handshake *handshake_make(SSL *ssl)
     handshake->out = out;
     BIO_set_mem_eof_return(in, -1);
     SSL_set_bio(ssl, in, out);
-    SSL_set_app_data(ssl, &handshake->secrets);
     return handshake;
 }
 
@@ -212,6 +218,7 @@ void tls_handshake_free(struct tls_handshake *handshake)
         return;
     SSL_free(handshake->ssl);
     tls_server_unref(handshake->server);
+    key_schedule_forget(&handshake->secrets);
     explicit_bzero(handshake, sizeof(*handshake));
     free(handshake);
 }
@@ -239,7 +246,9 @@ static enum tls_progress fail_verification(struct tls_handshake *handshake, long
 enum tls_progress handshake_step(struct tls_handshake *handshake)
 {
     ERR_clear_error();
+    key_schedule_watch(&handshake->secrets);
     int result = SSL_do_handshake(handshake->ssl);
+    key_schedule_watch(NULL);
     if (result == 1) {
         if (!handshake->secrets.has_client || !handshake->secrets.has_server)
             return fail(handshake, "OpenSSL gave no traffic secrets");

@@ -7,8 +7,11 @@
 
 #include "tls/handshake.h"
 
-/* A handshake around an SSL whose side is set and whose context has tls_secrets_take() as its key
- * log callback. Takes the SSL in any case; NULL without memory, or when it was NULL. */
+/* An SSL_CTX whose secrets a handshake sees. NULL without memory. */
+SSL_CTX *handshake_context_new(const SSL_METHOD *method);
+
+/* A handshake around an SSL of such a context, whose side is set. Takes the SSL in any case; NULL
+ * without memory, or when it was NULL. */
 struct tls_handshake *handshake_make(SSL *ssl);
 
 /* Goes on as far as the bytes taken lead. */

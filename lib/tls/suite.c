@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+
+#include "tls/hmac.h"
+#include "tls/library.h"
 
 /* RFC 8446 section 5.5 allows 2^24.5 full-sized records under one AES-GCM key: we stop at 2^24. No
  * limit but the sequence number's is known for ChaCha20-Poly1305; 2^48 keeps far from that. */
@@ -18,7 +20,7 @@ static const struct tls_suite suites[TLS_SUITES] = {
      .secret_size = 32,
      .record_limit = UINT64_C(1) << 24,
      .cipher = EVP_aes_128_gcm,
-     .hash = EVP_sha256},
+     .hash = tls_library_sha256},
     {.id = TLS_AES_256_GCM,
      .index = 1,
      .name = "TLS_AES_256_GCM_SHA384",
@@ -26,7 +28,7 @@ static const struct tls_suite suites[TLS_SUITES] = {
      .secret_size = 48,
      .record_limit = UINT64_C(1) << 24,
      .cipher = EVP_aes_256_gcm,
-     .hash = EVP_sha384},
+     .hash = tls_library_sha384},
     {.id = TLS_CHACHA20_POLY1305,
      .index = 2,
      .name = "TLS_CHACHA20_POLY1305_SHA256",
@@ -34,7 +36,7 @@ static const struct tls_suite suites[TLS_SUITES] = {
      .secret_size = 32,
      .record_limit = UINT64_C(1) << 48,
      .cipher = EVP_chacha20_poly1305,
-     .hash = EVP_sha256},
+     .hash = tls_library_sha256},
 };
 
 const struct tls_suite *tls_suite_find(uint16_t id)
@@ -71,13 +73,15 @@ int tls_expand_label(const struct tls_suite *suite, const uint8_t *secret, const
                      uint8_t *out, size_t size)
 {
     uint8_t info[MAX_INFO], block[EVP_MAX_MD_SIZE];
-    unsigned block_size = sizeof(block);
 
     if (size > suite->secret_size || strlen(label) > MAX_LABEL)
         return -EINVAL;
     size_t info_size = make_info(info, label, size);
-    if (!HMAC(suite->hash(), secret, suite->secret_size, info, info_size, block, &block_size))
-        return -EIO;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int error = hmac_once(context, suite->hash(), secret, suite->secret_size, info, info_size, block);
+    EVP_MD_CTX_free(context);
+    if (error)
+        return error;
     memcpy(out, block, size);
     explicit_bzero(block, sizeof(block));
     return 0;
