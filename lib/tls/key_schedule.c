@@ -96,8 +96,8 @@ static bool derive_salt(const struct request *request, uint8_t *salt)
 static bool extract(const struct request *request, uint8_t *out, size_t size)
 {
     uint8_t salt[EVP_MAX_MD_SIZE] = {0}, zeros[EVP_MAX_MD_SIZE] = {0};
-    struct octets key = request->key.bytes ? request->key
-                                           : (struct octets){zeros, request->hash_size};
+    struct octets key =
+        request->key.bytes ? request->key : (struct octets){zeros, request->hash_size};
 
     if (size != request->hash_size || (request->salt.bytes && !derive_salt(request, salt)))
         return false;

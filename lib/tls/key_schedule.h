@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The key schedule of a TLS 1.3 handshake (RFC 8446 section 7.1) for OpenSSL: the algorithm
- * TLS13-KDF of a provider that is built in, which libssl asks for each secret and each key. It costs
- * a tenth of OpenSSL's own, and it is where the traffic secrets are seen. For lib/tls alone.
+ * TLS13-KDF of a provider that is built in, which libssl asks for each secret and each key. It
+ * costs a tenth of OpenSSL's own, and it is where the traffic secrets are seen. For lib/tls alone.
  */
 #ifndef TLS_KEY_SCHEDULE_H
 #define TLS_KEY_SCHEDULE_H

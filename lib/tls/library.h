@@ -5,8 +5,8 @@
 
 #include <openssl/types.h>
 
-/* What an SSL_CTX of the library context is made with: our key schedule (key_schedule.h) rather than
- * OpenSSL's, and all else by OpenSSL. */
+/* What an SSL_CTX of the library context is made with: our key schedule (key_schedule.h) rather
+ * than OpenSSL's, and all else by OpenSSL. */
 #define TLS_LIBRARY_PROPERTIES "?provider=hyperderp"
 
 /* OpenSSL's default provider and our key schedule, made at the first call and kept for the life of

@@ -78,7 +78,8 @@ int tls_expand_label(const struct tls_suite *suite, const uint8_t *secret, const
         return -EINVAL;
     size_t info_size = make_info(info, label, size);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    int error = hmac_once(context, suite->hash(), secret, suite->secret_size, info, info_size, block);
+    int error =
+        hmac_once(context, suite->hash(), secret, suite->secret_size, info, info_size, block);
     EVP_MD_CTX_free(context);
     if (error)
         return error;
