@@ -405,13 +405,17 @@ fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 
 # ---- Measuring ----------------------------------------------------------------------------------
 
-# BENCH_FLAGS adds options of bench/compare/compare.py, such as --docs docs/performance.md.
-.PHONY: bench bench-quick
+# BENCH_FLAGS adds options of bench/compare/compare.py, such as --docs docs/performance.md;
+# SCALING_FLAGS adds those of bench/compare/scaling.py.
+.PHONY: bench bench-quick bench-scaling
 bench: $(DAEMON) $(BENCH) ## compare with Tailscale's derper, in 45 minutes; needs Go, Python 3, openssl
 	bench/compare/compare.py --build $(BUILD) $(BENCH_FLAGS)
 
 bench-quick: $(DAEMON) $(BENCH) ## the same in three minutes, with coarse figures
 	bench/compare/compare.py --build $(BUILD) --quick $(BENCH_FLAGS)
+
+bench-scaling: $(DAEMON) $(BENCH) ## what 1 to 32 workers cost per packet, in six minutes; needs Python 3, openssl
+	bench/compare/scaling.py --build $(BUILD) $(SCALING_FLAGS)
 
 # ---- Installing --------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ if ! command -v python3 >/dev/null; then
     echo "python3 is not installed; make bench needs it"
     exit 77
 fi
-output=$(python3 -B test_compare.py -v 2>&1)
+output=$(python3 -B -m unittest -v test_compare test_scaling 2>&1)
 status=$?
 echo "$output"
 sed -nE 's/^(test_[a-z_]+) .*\.\.\. ok$/ok - \1/p; s/^(test_[a-z_]+) .*\.\.\. (FAIL|ERROR)$/not ok - \1/p' \
