@@ -89,16 +89,26 @@ static size_t class_bytes(unsigned size_class)
     return sizeof(struct frame) + class_room[size_class];
 }
 
+/* Needs the depot's lock. */
+static void count_batches(struct frame_depot *depot, unsigned size_class, int by)
+{
+    unsigned count = atomic_load_explicit(&depot->batch_count[size_class], memory_order_relaxed);
+    atomic_store_explicit(&depot->batch_count[size_class], count + (unsigned)by,
+                          memory_order_relaxed);
+}
+
 /* Fetches a batch from the depot. */
 static void pool_refill(struct frame_pool *pool, unsigned size_class)
 {
     struct frame_depot *depot = pool->depot;
 
+    if (atomic_load_explicit(&depot->batch_count[size_class], memory_order_relaxed) == 0)
+        return;
     pthread_mutex_lock(&depot->lock);
     struct frame *batch = depot->batches[size_class];
     if (batch) {
         depot->batches[size_class] = batch_next(batch);
-        depot->batch_count[size_class]--;
+        count_batches(depot, size_class, -1);
     }
     pthread_mutex_unlock(&depot->lock);
     if (batch) {
@@ -120,10 +130,11 @@ static void pool_spill(struct frame_pool *pool, unsigned size_class)
     last->next = NULL;
 
     pthread_mutex_lock(&depot->lock);
-    if (depot->batch_count[size_class] < DEPOT_BATCHES) {
+    if (atomic_load_explicit(&depot->batch_count[size_class], memory_order_relaxed) <
+        DEPOT_BATCHES) {
         memcpy(batch->data, &depot->batches[size_class], sizeof(batch));
         depot->batches[size_class] = batch;
-        depot->batch_count[size_class]++;
+        count_batches(depot, size_class, 1);
         batch = NULL;
     }
     pthread_mutex_unlock(&depot->lock);

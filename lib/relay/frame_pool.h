@@ -66,7 +66,8 @@ struct frame_depot {
     pthread_mutex_t lock; /* guards what follows; a leaf: nothing is locked under it */
     struct frame
         *batches[FRAME_CLASSES]; /* chains of FRAME_BATCH frames, linked by their first's data */
-    unsigned batch_count[FRAME_CLASSES];
+    /* Read without the lock too, relaxed: who finds none there need not wait for it. */
+    atomic_uint batch_count[FRAME_CLASSES];
 };
 
 /* Owned by one worker. */
