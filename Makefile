@@ -59,6 +59,7 @@ HEADERS := $(wildcard include/hyperderp/*.h)
 LIB_SRCS := $(sort $(wildcard lib/*.c lib/*/*.c))
 DAEMON_SRCS := $(sort $(wildcard daemon/*.c))
 BENCH_SRCS := $(sort $(wildcard bench/*.c))
+FLOOR_SRCS := $(sort $(wildcard bench/floor/*.c))
 UNIT_SRCS := $(sort $(wildcard tests/unit/*.c))
 DAEMON_TEST_SRCS := $(sort $(wildcard tests/daemon/*.c))
 INTEGRATION_SRCS := $(sort $(wildcard tests/integration/*.c))
@@ -72,6 +73,7 @@ LIB_OBJS := $(LIB_SRCS:%.c=$(OBJ)/%.o)
 SO_OBJS := $(filter-out $(OBJ)/lib/client/%,$(LIB_OBJS)) $(OBJ)/lib/client/client.o
 DAEMON_OBJS := $(DAEMON_SRCS:%.c=$(OBJ)/%.o)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(OBJ)/%.o)
+FLOOR_OBJS := $(FLOOR_SRCS:%.c=$(OBJ)/%.o)
 # Files named test_*.c are programs; the other files beside them are linked into each of those.
 UNIT_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/unit/test_%,$(UNIT_SRCS)))
 # All of the daemon but its main(): for its unit tests, and programs that use a part of it.
@@ -85,6 +87,8 @@ ARCHIVE := $(BUILD)/libhyperderp.a
 SHARED := $(BUILD)/$(SONAME)
 DAEMON := $(BUILD)/hyper-derp
 BENCH := $(BUILD)/hyper-derp-bench
+# What relaying costs at the least; not a relay, and not installed.
+FLOOR := $(BUILD)/hyper-derp-floor
 PC := $(BUILD)/libhyperderp.pc
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRCS)))
 DAEMON_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/daemon/test_%,$(DAEMON_TEST_SRCS)))
@@ -186,13 +190,13 @@ endif
 # ---- Building ----------------------------------------------------------------------------------
 
 .PHONY: all
-all: $(DAEMON) $(BENCH) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build everything, into build/ (the default)
+all: $(DAEMON) $(BENCH) $(FLOOR) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build everything, into build/ (the default)
 
 # Two stamps, rewritten only when their contents change. `flags` makes every object anew when a
 # flag, the compiler or its version is another; `sources` links anew when a file came or went.
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
-SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(UNIT_SRCS) $(DAEMON_TEST_SRCS) \
-	$(INTEGRATION_SRCS)
+SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(FLOOR_SRCS) $(UNIT_SRCS) \
+	$(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS)
 PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES) $(PLAIN_LIBS)
 
 define stamp
@@ -266,6 +270,9 @@ $(CONFIG_PAGES): $(OBJ)/docs/generate/config_pages.o $(DAEMON_PARTS) $(ARCHIVE) 
 $(BENCH): $(BENCH_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link)
 
+$(FLOOR): $(FLOOR_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
+	$(call link)
+
 $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_SHARED) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link,$(CMOCKA_LIBS))
 
@@ -329,7 +336,7 @@ run: $(DAEMON) $(BENCH) ## build and start a relay on 127.0.0.1:3340, for trying
 RESULTS = $(BUILD)/results/$@
 RUNNER = tests/run-tests --results $(RESULTS)
 TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
-	HYPER_DERP_BENCH=$(abspath $(BENCH)) SAN=$(call quoted,$(SAN)) \
+	HYPER_DERP_BENCH=$(abspath $(BENCH)) HYPER_DERP_FLOOR=$(abspath $(FLOOR)) SAN=$(call quoted,$(SAN)) \
 	CC=$(call quoted,$(CC)) WERROR=$(WERROR) GNUMAKE=$(call quoted,$(MAKE_COMMAND)) \
 	SONAME=$(SONAME) VERSION=$(VERSION)
 
@@ -376,7 +383,7 @@ check: all $(INSTALLED) ## build, then run all tests
 check-style: $(SHARED) $(CONFIG_PAGES) ## formatting, direction of includes, exported symbols
 	$(call run_suites,style)
 
-check-unit: $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) ## unit tests, and the fuzzers' corpora replayed
+check-unit: $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) $(BENCH) $(FLOOR) ## unit tests, and the fuzzers' corpora replayed
 	$(call run_suites,unit)
 
 check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start the daemon
@@ -408,10 +415,10 @@ fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 # BENCH_FLAGS adds options of bench/compare/compare.py, such as --docs docs/performance.md;
 # SCALING_FLAGS adds those of bench/compare/scaling.py.
 .PHONY: bench bench-quick bench-scaling
-bench: $(DAEMON) $(BENCH) ## compare with Tailscale's derper, in 45 minutes; needs Go, Python 3, openssl
+bench: $(DAEMON) $(BENCH) $(FLOOR) ## compare with Tailscale's derper, in 40 minutes; needs Go, Python 3, openssl
 	bench/compare/compare.py --build $(BUILD) $(BENCH_FLAGS)
 
-bench-quick: $(DAEMON) $(BENCH) ## the same in three minutes, with coarse figures
+bench-quick: $(DAEMON) $(BENCH) $(FLOOR) ## the same in three minutes, with coarse figures
 	bench/compare/compare.py --build $(BUILD) --quick $(BENCH_FLAGS)
 
 bench-scaling: $(DAEMON) $(BENCH) ## what 1 to 32 workers cost per packet, in six minutes; needs Python 3, openssl
@@ -464,6 +471,6 @@ help: ## this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
--include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d)
+-include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d) $(FLOOR_OBJS:.o=.d)
 -include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
 -include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)
