@@ -20,9 +20,9 @@
 #define SQ_ENTRIES 4096
 #define CQ_ENTRIES 16384
 
-/* As large as hyper-derp's: its worker's cache holds as many. */
+/* Few enough for the cache: the kernel takes them in turn. */
 #define CHUNK_SIZE 16384
-#define CHUNKS     2048
+#define CHUNKS     128
 
 /* Records of one turn: those of the smallest frames are twice as long as what came. */
 #define ARENA_SIZE (3 * (size_t)CHUNK_SIZE * CHUNKS)
