@@ -10,12 +10,12 @@ import sys
 import time
 
 from certificate import Certificate
-from figures import (Search, holds, loader_was_the_limit, microseconds, shares)
+from figures import (Search, cpu_share, holds, loader_was_the_limit, microseconds, shares)
 from network import enter_own_network
-from relays import (Derper, HyperDerp, RelayError, build_derper, machine, raise_file_limit,
+from relays import (Derper, Floor, HyperDerp, RelayError, build_derper, machine, raise_file_limit,
                     run_loader)
 from results import read_page, update_page, write_results
-from tables import OURS, THEIRS, terminal
+from tables import FLOOR, OURS, THEIRS, terminal
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -25,12 +25,13 @@ LOADS = {
     "random": {"peers": 5000, "random": True, "size": 1400, "burst": 1},
 }
 # Over TLS they are the same.
-LOADS.update({"tls_" + name: LOADS[name] for name in ("bulk", "light")})
+LOADS.update({"tls_" + name: LOADS[name] for name in ("bulk", "light", "random")})
 # Where the searches begin, and the rates at which the whole curve is measured.
 FIRST_RATE = {"bulk": 80000.0, "light": 40000.0, "tls_bulk": 60000.0}
 SWEEP = {"bulk": (20e3, 40e3, 80e3, 160e3, 320e3, 640e3),
          "light": (5e3, 10e3, 20e3, 40e3, 60e3, 80e3, 100e3, 120e3),
          "tls_bulk": (20e3, 40e3, 80e3, 160e3, 320e3)}
+IDLE_COUNTS = (1000, 2500, 5000, 10000)
 
 
 class Pace:
@@ -39,19 +40,23 @@ class Pace:
     def __init__(self, quick):
         self.quick = quick
         self.step = 1.12 if quick else 1.05  # of the search
-        self.trial = {"warmup": 0.3, "duration": 0.7} if quick else {"warmup": 0.5, "duration": 1.5}
-        self.fixed = {"warmup": 0.3, "duration": 1.0} if quick else {"warmup": 1.0, "duration": 4.0}
-        self.idle = {"warmup": 0.2, "duration": 0.5} if quick else {"warmup": 1.0, "duration": 5.0}
+        self.trial = {"warmup": 0.3, "duration": 0.7} if quick else {"warmup": 0.4, "duration": 1.3}
+        self.fixed = {"warmup": 0.3, "duration": 1.0} if quick else {"warmup": 0.5, "duration": 4.0}
+        self.idle = {"warmup": 0.2, "duration": 0.5} if quick else {"warmup": 0.5, "duration": 1.5}
         # Longer than a minute by as much as derper varies the time of a KeepAlive.
         self.idle_minute = {"warmup": 1.0, "duration": 66.0}
         self.attempts = 1 if quick else 3  # until the loader kept its rate
+        # The curves and the floor, which is no competitor, are known well enough after so many.
+        self.curve_repetitions = 1 if quick else 2
 
 
 class Comparison:
     """Measures, and keeps what was measured."""
 
-    def __init__(self, relays, loader, relay_core, loader_core, pace, certificate=None):
+    def __init__(self, relays, loader, relay_core, loader_core, pace, certificate=None, floor=None):
         self.relays = relays
+        self.floor = floor
+        self.draws_curves = True  # in this repetition
         self.certificate = certificate  # of the relays with TLS
         self.loader = loader
         self.relay_core, self.loader_core = relay_core, loader_core
@@ -101,8 +106,11 @@ class Comparison:
 
     def search(self, relay, load):
         """The best rate of a relay that runs."""
-        before = self.best.get((load, relay.name))
+        # From where the last repetition ended; the floor's begins at what a relay reached.
+        before = self.best.get((load, relay.name)) or (relay.name == FLOOR and
+                                                       self.best.get((load, OURS)))
         search = Search(self.pace.step, before or FIRST_RATE[load])
+        share = None  # of its core, that the relay needed for the best rate
         if before:
             search.stride = 2
         while (rate := search.next_rate()) is not None:
@@ -113,12 +121,16 @@ class Comparison:
                 held = holds(report)
                 if held:
                     break
+            if held and rate > (search.best or 0):
+                share = cpu_share(report)
             search.tell(held, loader_was_the_limit(report))
             self.say(f"  {relay.name} {load} {rate:,.0f}/s: {100 * shares(report)[0]:.1f} % "
                      f"delivered{'' if held else ', does not hold'}"
                      f"{' (the loader was the limit)' if loader_was_the_limit(report) else ''}")
         key = load + "_best"
         self.put(key, relay.name, search.best)
+        if load in ("bulk", "tls_bulk"):
+            self.put(key + "_share", relay.name, share)
         if search.limited:
             self.limited.add((key, relay.name))
         if search.best:
@@ -126,6 +138,8 @@ class Comparison:
 
     def sweep(self, relay, load):
         """The whole curve, also beyond what the relay can do."""
+        if not self.draws_curves:
+            return
         rates = SWEEP[load]
         if self.pace.quick:
             rates = [2 * self.best.get((load, relay.name), FIRST_RATE[load])]
@@ -137,6 +151,11 @@ class Comparison:
 
     def tls_for(self, load):
         return self.certificate if load.startswith("tls_") else None
+
+    def measure_light_throughput(self, competitor):
+        """There the loader is the limit, of either relay: no need to find it five times."""
+        if self.draws_curves:
+            self.measure_throughput(competitor, "light")
 
     def measure_throughput(self, competitor, load):
         with competitor.start([self.relay_core], 1, self.tls_for(load)) as relay:
@@ -213,12 +232,18 @@ class Comparison:
                  f"{process['cpu_us_per_connection']:.0f} us of CPU to connect")
         return each, process, report["seconds"]
 
+    def measure_tls_random(self, competitor):
+        with competitor.start([self.relay_core], 1, self.certificate) as relay:
+            self.fixed(relay, "tls_random", 20000.0, "tls_random", latency=True)
+
     def measure_idle(self, competitor):
         """Memory in each repetition; CPU in the first, as that takes more than a minute: all that
         an idle connection costs are the KeepAlives, one a minute."""
-        for count in (1000, 5000):
+        first = competitor.name not in self.values.get("idle_5000_rss", {})
+        counts = IDLE_COUNTS if first and not self.pace.quick else (1000, 5000)
+        for count in counts:
             key = f"idle_{count}"
-            minute = not self.pace.quick and competitor.name not in self.values.get(key + "_cpu", {})
+            minute = count == 5000 and first and not self.pace.quick
             each, process, seconds = self.idle(competitor, count, self.pace.idle_minute if minute
                                                else self.pace.idle)
             self.put(key + "_rss", competitor.name, each)
@@ -227,6 +252,16 @@ class Comparison:
                          process["cpu_share"] * seconds * 1e6 / count)
             if count == 5000:
                 self.put("connect_cpu", competitor.name, process["cpu_us_per_connection"])
+
+    def measure_floor(self, load_prefix, certificate=None):
+        """What there is to be had on this machine, by what does nothing else."""
+        with self.floor.start([self.relay_core], 1, certificate) as relay:
+            self.search(relay, load_prefix + "bulk")
+            self.sweep(relay, load_prefix + "bulk")
+            self.fixed(relay, load_prefix + "light", 20000.0, load_prefix + "light_20k", latency=True)
+            self.fixed(relay, load_prefix + "light", 40000.0, load_prefix + "light_40k")
+            self.fixed(relay, load_prefix + "bulk", 60000.0, load_prefix + "bulk_60k")
+            self.fixed(relay, load_prefix + "random", 20000.0, load_prefix + "random", latency=True)
 
     def measure_tls_idle(self, competitor):
         each, process, _ = self.idle(competitor, 5000, self.pace.idle, self.certificate)
@@ -237,10 +272,11 @@ class Comparison:
         """One repetition of everything, or of what is plain or TLS alone; the relays take turns in
         being first."""
         order = self.relays if number % 2 == 0 else self.relays[::-1]
+        self.draws_curves = number < self.pace.curve_repetitions
         plain = (
             ("best rate, bulk", lambda relay: self.measure_throughput(relay, "bulk")),
             ("flooded flat out", self.measure_flood),
-            ("best rate, light", lambda relay: self.measure_throughput(relay, "light")),
+            ("best rate, light", self.measure_light_throughput),
             ("CPU and latency at fixed rates", self.measure_fixed),
             ("two workers", self.measure_two_workers),
             ("5,000 peers, random destinations", self.measure_random),
@@ -249,6 +285,7 @@ class Comparison:
         tls = (
             ("TLS: best rate, bulk", lambda relay: self.measure_throughput(relay, "tls_bulk")),
             ("TLS: CPU and latency at fixed rates", self.measure_tls),
+            ("TLS: 5,000 peers, random destinations", self.measure_tls_random),
             ("TLS: idle connections", self.measure_tls_idle),
         )
         steps = (() if only == "tls" else plain) + (() if only == "plain" else tls)
@@ -256,6 +293,11 @@ class Comparison:
             self.say(f"repetition {number + 1}, part {at + 1} of {len(steps)}: {title}")
             for competitor in order:
                 measure(competitor)
+        if self.floor and self.draws_curves:
+            for prefix, certificate in (("", None), ("tls_", self.certificate)):
+                if only != ("plain" if certificate else "tls"):
+                    self.say(f"repetition {number + 1}: the floor{', TLS' if certificate else ''}")
+                    self.measure_floor(prefix, certificate)
 
 
 def header(host, network, relays, arguments, comparison):
@@ -295,11 +337,19 @@ def choose_cores(arguments):
     return relay, loader
 
 
+DURATIONS = """what takes how long:
+  the first two repetitions 10 minutes each: with the curves, the floor, and, in the first, CPU of
+  idle connections (66 s for each of four runs); the others 6 minutes each; 5 of them 38 minutes.
+  --only plain takes two thirds of that, --only tls a third; --quick 4 minutes in all.
+  derper is built once, into the folder bench/ of the build, in a minute or so."""
+
+
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=DURATIONS,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), metavar="FOLDER",
                         help="where hyper-derp and hyper-derp-bench are (default: build)")
-    parser.add_argument("--quick", action="store_true", help="one short repetition, in 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="one short repetition, in 4 minutes")
     parser.add_argument("--only", choices=("plain", "tls"), help="measure a part")
     parser.add_argument("--repetitions", type=int, metavar="N", help="default 5; quick: 1")
     parser.add_argument("--engine", default="auto", help="of hyper-derp: auto, io_uring, epoll")
@@ -328,10 +378,11 @@ def compare(arguments):
     host = machine()
     relays = [Derper(program, version, built_with, folder),
               HyperDerp(os.path.join(arguments.build, OURS), arguments.engine, folder)]
-    assert [relay.name for relay in relays] == [THEIRS, OURS]
+    floor = Floor(os.path.join(arguments.build, "hyper-derp-floor"))
+    assert [relay.name for relay in relays + [floor]] == [THEIRS, OURS, FLOOR]
     comparison = Comparison(relays, os.path.join(arguments.build, "hyper-derp-bench"), relay_core,
-                            loader_core, Pace(arguments.quick), Certificate(folder))
-    head = header(host, network, relays, arguments, comparison) + noise(host)
+                            loader_core, Pace(arguments.quick), Certificate(folder), floor)
+    head = header(host, network, relays + [floor], arguments, comparison) + noise(host)
     print("\n".join(head), file=sys.stderr)
     for number in range(arguments.repetitions):
         comparison.repeat(number, arguments.only)

@@ -5,9 +5,9 @@ import statistics
 
 from figures import Sample, loader_was_the_limit, microseconds
 from svg import Axis, Plot
-from tables import OURS, THEIRS
+from tables import FLOOR, OURS, THEIRS
 
-NAMES = (THEIRS, OURS)  # in the order of the colours
+NAMES = (THEIRS, OURS, FLOOR)  # in the order of the colours
 
 
 def curve(trials, load, relay):
@@ -27,13 +27,18 @@ def curve(trials, load, relay):
     return points
 
 
+def drawn(curves):
+    """For the legend: the names of the curves that have points."""
+    return {series: NAMES[series] for series, points in enumerate(curves) if points}
+
+
 def throughput(trials, load, title):
     curves = [curve(trials, load, name) for name in NAMES]
     rates = [point[0] for points in curves for point in points]
     if not rates:
         return None
     plot = Plot(720, 460, title)
-    plot.legend(500, 22, NAMES)
+    plot.legend(22, drawn(curves))
     low, high = min(rates) * 0.9, max(rates) * 1.1
     x = Axis(low, high, 64, 700, log=True)
     delivered = Axis(max(min(p[1] for points in curves for p in points) * 0.8, 100), high, 270, 62,
@@ -50,8 +55,7 @@ def throughput(trials, load, title):
 
 def cpu(trials, title, prefix=""):
     plot = Plot(720, 330, title)
-    plot.legend(500, 22, NAMES)
-    drawn = False
+    names = {}
     for panel, (load, title) in enumerate((("light", "us, 500 peers, 1 packet a write"),
                                            ("bulk", "us, 10 pairs, 8 packets a write"))):
         curves = [[(p[1], p[3]) for p in curve(trials, prefix + load, name) if p[3] is not None and p[2] < 1]
@@ -59,7 +63,7 @@ def cpu(trials, title, prefix=""):
         points = [point for points in curves for point in points]
         if not points:
             continue
-        drawn = True
+        names.update(drawn(curves))
         left = 64 + 340 * panel
         x = Axis(min(p[0] for p in points) * 0.9, max(p[0] for p in points) * 1.1, left, left + 280,
                  log=True)
@@ -67,12 +71,16 @@ def cpu(trials, title, prefix=""):
         plot.frame(x, y, title, "delivered, packets/s (less than 1 % lost)")
         for series, line in enumerate(curves):
             plot.line(x, y, sorted(line), series)
-    return plot.render() if drawn else None
+    plot.legend(22, dict(sorted(names.items())))
+    return plot.render() if names else None
 
 
-def latency(values):
-    groups = (("light_20k", "light"), ("crossing_20k", "light, 2 workers"),
-              ("random", "5,000 peers, random"), ("tls_light_20k", "light, TLS"))
+LATENCIES = (("light_20k", "light"), ("crossing_20k", "light, 2 workers"),
+             ("random", "5,000 peers, random"))
+TLS_LATENCIES = (("tls_light_20k", "light"), ("tls_random", "5,000 peers, random"))
+
+
+def latency(values, groups, title):
     shown = [(key, name, label) for key, name in groups for label in ("p50", "p99", "p999")
              if f"{key}_{label}" in values]
     samples = {(key, label, relay): Sample(values[f"{key}_{label}"].get(relay, []))
@@ -80,8 +88,9 @@ def latency(values):
     everything = [v for sample in samples.values() for v in sample.values]
     if not everything:
         return None
-    plot = Plot(720, 340, "Latency at 20,000 packets/s, from when a packet was due")
-    plot.legend(500, 22, NAMES)
+    plot = Plot(720, 330, title)
+    plot.legend(22, drawn([[key for key, label, name in samples if name == relay and
+                            samples[key, label, name]] for relay in NAMES]))
     x = Axis(0, len(shown), 64, 700)
     y = Axis(min(everything) * 0.8, max(everything) * 1.2, 270, 64, log=True)
     plot.frame(x, y, "us", x_labels=False)
@@ -92,7 +101,7 @@ def latency(values):
             plot.text(x.at(at + 0.1), 312, name)
         for series, relay in enumerate(NAMES):
             if samples[key, label, relay]:
-                plot.span(middle - 8 + 16 * series, y, samples[key, label, relay], series)
+                plot.span(middle - 14 + 14 * series, y, samples[key, label, relay], series)
     return plot.render()
 
 
@@ -104,7 +113,7 @@ def memory(values):
         empty = Sample(values.get("empty_rss", {}).get(name, []))
         if empty:
             points.append((0, empty.median))
-        for count in (1000, 5000):
+        for count in (1000, 2500, 5000, 10000):
             each = Sample(values.get(f"idle_{count}_rss", {}).get(name, []))
             if each and empty:
                 points.append((count, empty.median + each.median * count / 1024))
@@ -113,8 +122,8 @@ def memory(values):
     if len(points) < 4:
         return None
     plot = Plot(720, 320, "Memory of the relay with idle connections")
-    plot.legend(500, 22, NAMES)
-    x, y = Axis(0, 5000, 64, 700), Axis(0, max(p[1] for p in points) * 1.05, 260, 64)
+    plot.legend(22, drawn(curves))
+    x, y = Axis(0, max(p[0] for p in points), 64, 700), Axis(0, max(p[1] for p in points) * 1.05, 260, 64)
     plot.frame(x, y, "MiB resident", "connections")
     for series, line in enumerate(curves):
         plot.line(x, y, line, series)
@@ -128,6 +137,7 @@ CAPTIONS = {
     "cpu.svg": "CPU of the relay per packet",
     "cpu-tls.svg": "CPU of the relay per packet, over TLS",
     "latency.svg": "Latency percentiles",
+    "latency-tls.svg": "Latency percentiles, over TLS",
     "memory.svg": "Memory against idle connections",
 }
 
@@ -136,14 +146,16 @@ def draw(trials, values):
     """The plots by file name; those without anything to show are missing."""
     plots = {
         "throughput-bulk.svg": throughput(trials, "bulk", "Bulk: 10 pairs, 1400 bytes, 8 packets a "
-                                                          "write, one core"),
+                                                          "write"),
         "throughput-light.svg": throughput(trials, "light", "Light: 500 peers, 1400 bytes, 1 packet "
-                                                            "a write, one core"),
+                                                            "a write"),
         "throughput-tls-bulk.svg": throughput(trials, "tls_bulk", "Bulk over TLS: 10 pairs, 1400 "
-                                              "bytes, 8 packets a write, one core"),
+                                              "bytes, 8 packets a write"),
         "cpu.svg": cpu(trials, "CPU of the relay for each packet delivered"),
         "cpu-tls.svg": cpu(trials, "CPU of the relay for each packet delivered, over TLS", "tls_"),
-        "latency.svg": latency(values),
+        "latency.svg": latency(values, LATENCIES,
+                               "Latency at 20,000 packets/s, from when a packet was due"),
+        "latency-tls.svg": latency(values, TLS_LATENCIES, "Latency at 20,000 packets/s over TLS"),
         "memory.svg": memory(values),
     }
     return {name: text for name, text in plots.items() if text is not None}

@@ -191,6 +191,25 @@ class HyperDerp:
         return name
 
 
+class Floor:
+    """What receiving, copying and sending cost at the least: bench/floor. Not a relay."""
+
+    name = "floor"
+
+    def __init__(self, program):
+        self.program = program
+
+    def describe(self):
+        return "floor: only receives, rewrites and sends, on io_uring; no relay"
+
+    def start(self, cores, workers, certificate=None):
+        assert workers == 1
+        command = [self.program, "--listen", HOST + ":0"]
+        if certificate:
+            command += ["--cert", certificate.chain, "--key", certificate.key]
+        return Relay(self.name, command, cores, certificate=certificate)
+
+
 class Derper:
     """Tailscale's derper, with default settings but for what would need the internet."""
 

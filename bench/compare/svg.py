@@ -12,6 +12,7 @@ STYLE = """
   .axis { stroke: #57606a; stroke-width: 1; fill: none }
   .s0 { stroke: #bc4c00 } .f0 { fill: #bc4c00 }
   .s1 { stroke: #0550ae } .f1 { fill: #0550ae }
+  .s2 { stroke: #6e7781 } .f2 { fill: #6e7781 } .line.s2 { stroke-dasharray: 5 4; stroke-width: 1.5 }
   .line { fill: none; stroke-width: 2; stroke-linejoin: round }
   .range { stroke-width: 1.5; opacity: .55 }
   .hollow { fill: #ffffff; stroke-width: 1.5 }
@@ -20,6 +21,7 @@ STYLE = """
     .grid { stroke: #30363d } .axis { stroke: #9198a1 }
     .s0 { stroke: #f0883e } .f0 { fill: #f0883e }
     .s1 { stroke: #58a6ff } .f1 { fill: #58a6ff }
+    .s2 { stroke: #9198a1 } .f2 { fill: #9198a1 }
     .hollow { fill: #0d1117 }
   }
 """
@@ -85,8 +87,10 @@ class Plot:
         kind = f"hollow s{series}" if hollow else f"f{series}"
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="{kind}"/>')
 
-    def legend(self, x, y, names):
-        for series, name in enumerate(names):
+    def legend(self, y, names):
+        """At the right; names: by number of the series, those that are drawn."""
+        x = self.width - 10 - sum(30 + 7 * len(name) for name in names.values())
+        for series, name in names.items():
             self.dot(x, y - 4, series)
             self.text(x + 9, y, name)
             x += 30 + 7 * len(name)
