@@ -418,7 +418,7 @@ fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 bench: $(DAEMON) $(BENCH) $(FLOOR) ## compare with Tailscale's derper, in 40 minutes; needs Go, Python 3, openssl
 	bench/compare/compare.py --build $(BUILD) $(BENCH_FLAGS)
 
-bench-quick: $(DAEMON) $(BENCH) $(FLOOR) ## the same in three minutes, with coarse figures
+bench-quick: $(DAEMON) $(BENCH) $(FLOOR) ## the same in four minutes, with coarse figures
 	bench/compare/compare.py --build $(BUILD) --quick $(BENCH_FLAGS)
 
 bench-scaling: $(DAEMON) $(BENCH) ## what 1 to 32 workers cost per packet, in six minutes; needs Python 3, openssl

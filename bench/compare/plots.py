@@ -8,6 +8,7 @@ from svg import Axis, Plot
 from tables import FLOOR, OURS, THEIRS
 
 NAMES = (THEIRS, OURS, FLOOR)  # in the order of the colours
+LAYERS = (2, 0, 1)  # what is drawn first may be covered
 
 
 def curve(trials, load, relay):
@@ -47,7 +48,8 @@ def throughput(trials, load, title):
     plot.frame(x, delivered, "delivered, packets/s", x_labels=False)
     plot.frame(x, lost, "lost, % of those offered", "offered, packets/s (hollow: the loader was the "
                                                     "limit)")
-    for series, points in enumerate(curves):
+    for series in LAYERS:
+        points = curves[series]
         plot.line(x, delivered, [(p[0], p[1], p[4]) for p in points], series)
         plot.line(x, lost, [(p[0], p[2], p[4]) for p in points], series)
     return plot.render()
@@ -69,8 +71,8 @@ def cpu(trials, title, prefix=""):
                  log=True)
         y = Axis(0, max(p[1] for p in points) * 1.05, 270, 64)
         plot.frame(x, y, title, "delivered, packets/s (less than 1 % lost)")
-        for series, line in enumerate(curves):
-            plot.line(x, y, sorted(line), series)
+        for series in LAYERS:
+            plot.line(x, y, sorted(curves[series]), series)
     plot.legend(22, dict(sorted(names.items())))
     return plot.render() if names else None
 
@@ -93,7 +95,7 @@ def latency(values, groups, title):
                             samples[key, label, name]] for relay in NAMES]))
     x = Axis(0, len(shown), 64, 700)
     y = Axis(min(everything) * 0.8, max(everything) * 1.2, 270, 64, log=True)
-    plot.frame(x, y, "us", x_labels=False)
+    plot.frame(x, y, "us, from when a packet was due", x_labels=False)
     for at, (key, name, label) in enumerate(shown):
         middle = x.at(at + 0.5)
         plot.text(middle, 288, label.replace("p999", "p99.9"), "small", "middle")
@@ -154,7 +156,7 @@ def draw(trials, values):
         "cpu.svg": cpu(trials, "CPU of the relay for each packet delivered"),
         "cpu-tls.svg": cpu(trials, "CPU of the relay for each packet delivered, over TLS", "tls_"),
         "latency.svg": latency(values, LATENCIES,
-                               "Latency at 20,000 packets/s, from when a packet was due"),
+                               "Latency at 20,000 packets/s"),
         "latency-tls.svg": latency(values, TLS_LATENCIES, "Latency at 20,000 packets/s over TLS"),
         "memory.svg": memory(values),
     }
