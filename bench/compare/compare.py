@@ -337,9 +337,9 @@ def choose_cores(arguments):
     return relay, loader
 
 
-DURATIONS = """what takes how long:
-  the first two repetitions 10 minutes each: with the curves, the floor, and, in the first, CPU of
-  idle connections (66 s for each of four runs); the others 6 minutes each; 5 of them 38 minutes.
+DURATIONS = """what takes how long, about:
+  the first repetition 11 minutes, the second 8, with the curves and the floor, and in the first the
+  CPU of idle connections for 66 s of each relay; the others 6 each; 5 of them within 40 minutes.
   --only plain takes two thirds of that, --only tls a third; --quick 4 minutes in all.
   derper is built once, into the folder bench/ of the build, in a minute or so."""
 

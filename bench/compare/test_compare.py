@@ -7,6 +7,7 @@ import tempfile
 import tomllib
 import types
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 import certificate
@@ -187,6 +188,80 @@ class TheFloor(unittest.TestCase):
     def test_serves_the_loader_over_tls(self):
         with tempfile.TemporaryDirectory() as folder:
             self.serve_all(certificate.Certificate(folder))
+
+
+class FakeRelay:
+    """Holds up to a rate."""
+
+    empty_rss = 2 ** 21
+
+    def __init__(self, name, limit):
+        self.name, self.limit = name, limit
+        self.started = 0
+
+    def start(self, cores, workers, certificate=None):
+        self.started += 1
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        pass
+
+
+def fake_loader(_program, _cores, relay, options):
+    rate = options.get("rate") or 4e6
+    answer = report(rate, min(rate, relay.limit), max(rate - relay.limit, 0), cpu=1e9 / relay.limit)
+    answer.update(clean=True, tls=False, seconds=options["duration"], lost_percent=0.0,
+                  latency_us={"p50": 1.0, "p99": 2.0, "p99.9": 3.0})
+    answer["options"].update(options)
+    answer["relay_process"].update(cpu_share=0.5, rss=2 ** 22, cpu_us_per_connection=100.0)
+    return answer
+
+
+class Repetitions(unittest.TestCase):
+    def measure(self, repetitions, only=None, quick=False):
+        competitors = [FakeRelay("derper", 1e5), FakeRelay("hyper-derp", 8e5)]
+        comparison = compare.Comparison(competitors, "", 0, 1, compare.Pace(quick), "certificate",
+                                        FakeRelay("floor", 1e6))
+        comparison.say = lambda text: None
+        with unittest.mock.patch.object(compare, "run_loader", fake_loader):
+            for number in range(repetitions):
+                comparison.repeat(number, only)
+        return comparison
+
+    def test_each_figure_is_measured(self):
+        comparison = self.measure(3)
+        self.assertEqual({row.key for row in figures.ROWS}, set(comparison.values))
+        self.assertEqual(len(list(tables.goals(comparison.values))), len(figures.GOALS))
+        self.assertEqual(len(comparison.values["bulk_best"]["hyper-derp"]), 3)
+        self.assertEqual(len(comparison.values["light_best"]["hyper-derp"]), 2)
+        self.assertEqual(comparison.values["bulk_best_share"]["derper"], [50.0] * 3)
+        self.assertEqual(comparison.faults, [])
+
+    def test_the_floor_where_it_makes_sense_and_twice(self):
+        values = self.measure(3).values
+        measured = {key for key, value in values.items() if "floor" in value}
+        self.assertEqual(len(values["bulk_60k_cpu"]["floor"]), 2)
+        self.assertGreater(values["bulk_best"]["floor"][0], 9e5)
+        self.assertLessEqual({"tls_bulk_best", "random_cpu", "tls_random_cpu", "light_20k_p99"},
+                             measured)
+        self.assertEqual([key for key in measured if "rss" in key or "idle" in key], [])
+
+    def test_five_repetitions_within_forty_minutes(self):
+        trials = self.measure(5).trials
+        # Beside what is measured: a start and an end, 5,000 connections where there are so many.
+        seconds = sum(t["report"]["options"]["warmup"] + t["report"]["options"]["duration"] + 0.6 +
+                      (5.0 if t["load"] in ("idle", "tls_idle", "random", "tls_random") else 0.0)
+                      for t in trials)
+        self.assertLess(seconds, 40 * 60)
+        quick = self.measure(1, quick=True).trials
+        self.assertLess(len(quick) * 2.0, 4 * 60)
+
+    def test_a_part_alone(self):
+        values = self.measure(1, "tls").values
+        self.assertEqual([key for key in values if not key.startswith("tls_")], [])
 
 
 class Ciphers(unittest.TestCase):

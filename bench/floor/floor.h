@@ -21,8 +21,8 @@
 
 #include "tls/handshake.h"
 
-#define FLOOR_PIECES 64 /* runs of packets that one receiver gets in one turn; then it is sent to  \
-                         */
+/* Runs of packets that one receiver gets in one turn before it is sent to. */
+#define FLOOR_PIECES 64
 
 /* What has come of something that is not whole yet: a record, a frame, a request. */
 struct kept {
