@@ -112,7 +112,9 @@ PLAIN_LIBS := -lwslay
 # A faster AES-GCM for records: used where it is installed (IPSEC_MB=0 builds without it, 1 insists).
 IPSEC_MB ?= auto
 # What the daemon needs besides.
-DAEMON_MODULES := yaml-0.1 libmicrohttpd libsystemd jansson libcurl
+DAEMON_MODULES := yaml-0.1 jansson
+# Those of which it sees the headers alone: it loads them when they are needed (optional_library.h).
+DAEMON_LOADED_MODULES := libmicrohttpd libsystemd libcurl
 MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'libssl >= 3.0' 'yaml-0.1 >= 0.2.5' \
 	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250' 'libcurl >= 7.85'
 
@@ -139,8 +141,10 @@ endif
 endif
 MODULE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(MODULES)) $(IPSEC_MB_DEFS)
 MODULE_LIBS := $(shell $(PKG_CONFIG) --libs $(MODULES)) $(PLAIN_LIBS)
-DAEMON_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_MODULES))
+DAEMON_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(DAEMON_MODULES) $(DAEMON_LOADED_MODULES))
 DAEMON_LIBS := $(shell $(PKG_CONFIG) --libs $(DAEMON_MODULES))
+# The web servers of the tests call it themselves.
+DAEMON_TEST_LIBS := $(shell $(PKG_CONFIG) --libs libmicrohttpd)
 CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --silence-errors --cflags cmocka)
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --silence-errors --libs cmocka || echo -lcmocka)
 CC_VERSION := $(shell $(CC) -dumpfullversion -dumpversion 2>/dev/null)
@@ -278,7 +282,7 @@ $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_SHARED) $(ARCHIVE) $(BUILD)/
 
 $(BUILD)/tests/daemon/%: $(OBJ)/tests/daemon/%.o $(DAEMON_TEST_SHARED) $(ARCHIVE) $(BUILD)/flags \
 		$(BUILD)/sources
-	$(call link,$(CMOCKA_LIBS) $(DAEMON_LIBS) -lm)
+	$(call link,$(CMOCKA_LIBS) $(DAEMON_LIBS) $(DAEMON_TEST_LIBS) -lm)
 
 $(BUILD)/tests/integration/%: $(OBJ)/tests/integration/%.o $(INTEGRATION_SHARED) $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources

@@ -7,14 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "log.h"
+#include "systemd_library.h"
 
 int handed_sockets_take(struct handed_sockets *handed)
 {
     *handed = (struct handed_sockets){0};
-    int count = sd_listen_fds_with_names(1, &handed->names);
+    if (!systemd_library_is_wanted("LISTEN_FDS", "listeners of systemd sockets"))
+        return 0;
+    int count = sd.listen_fds_with_names(1, &handed->names);
     if (count < 0)
         return count;
     handed->count = count;

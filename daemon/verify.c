@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "curl_library.h"
 #include "verdicts.h"
 #include "verify_questions.h"
 
@@ -139,7 +140,7 @@ bool verify_ask(struct verify *verify, const struct verify_question *question,
     int known = answer_at_once(verify, question, source);
     pthread_mutex_unlock(&verify->lock);
     if (known < 0)
-        curl_multi_wakeup(verify->multi);
+        curl.multi_wakeup(verify->multi);
     else
         *result = (enum verify_result)known;
     return known >= 0;
@@ -227,8 +228,8 @@ static bool begin(struct verify *verify, struct question *question, bool url)
                     : query_tailscaled(question->query, settings->socket, key, timeout);
     if (error)
         return false;
-    curl_easy_setopt(question->query->easy, CURLOPT_PRIVATE, question);
-    if (curl_multi_add_handle(verify->multi, question->query->easy) != CURLM_OK)
+    curl.easy_setopt(question->query->easy, CURLOPT_PRIVATE, question);
+    if (curl.multi_add_handle(verify->multi, question->query->easy) != CURLM_OK)
         return false;
     count(verify, url ? &verify->figures.to_url : &verify->figures.to_tailscaled, 1);
     return true;
@@ -256,7 +257,7 @@ static void forget(struct verify *verify, struct question *question)
     *at = question->next;
     verify->asked_count--;
     count(verify, &verify->figures.asking, (uint64_t)-1);
-    curl_multi_remove_handle(verify->multi, question->query->easy);
+    curl.multi_remove_handle(verify->multi, question->query->easy);
 }
 
 static enum verify_result judge(const struct question *question, enum query_result said)
@@ -285,7 +286,7 @@ static void answered(struct verify *verify, struct question *question, CURLcode 
     enum verify_result result = judge(question, said);
 
     if (result == VERIFY_ALLOWED && question->query->to_tailscaled && *question->settings->url) {
-        curl_multi_remove_handle(verify->multi, question->query->easy);
+        curl.multi_remove_handle(verify->multi, question->query->easy);
         query_end(question->query);
         if (begin(verify, question, true))
             return;
@@ -302,12 +303,12 @@ static void take_answers(struct verify *verify)
     CURLMsg *message;
     int left;
 
-    while ((message = curl_multi_info_read(verify->multi, &left))) {
+    while ((message = curl.multi_info_read(verify->multi, &left))) {
         void *question = NULL;
         if (message->msg != CURLMSG_DONE)
             continue;
         CURLcode code = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &question);
+        curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &question);
         answered(verify, question, code);
     }
 }
@@ -389,10 +390,10 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "verify");
     while (!is_stopping(verify)) {
         take_questions(verify);
-        curl_multi_perform(verify->multi, &running);
+        curl.multi_perform(verify->multi, &running);
         take_answers(verify);
         take_questions(verify); /* what has become free is used at once */
-        curl_multi_poll(verify->multi, NULL, 0, time_to_sleep(verify), NULL);
+        curl.multi_poll(verify->multi, NULL, 0, time_to_sleep(verify), NULL);
     }
     refuse_all(verify);
     return NULL;
@@ -404,21 +405,24 @@ static void free_all(struct verify *verify)
 {
     verify_settings_unref(verify->settings);
     verdicts_free(verify->verdicts);
-    curl_multi_cleanup(verify->multi);
+    curl.multi_cleanup(verify->multi);
     pthread_mutex_destroy(&verify->lock);
     free(verify);
-    curl_global_cleanup();
+    curl.global_cleanup();
 }
 
 int verify_start(struct verify **out, const struct config_access *access, verify_answer_fn *answer,
                  void *user)
 {
     *out = NULL;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    int missing = curl_library_load();
+    if (missing)
+        return missing;
+    if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return -ENOMEM;
     struct verify *verify = calloc(1, sizeof(*verify));
     if (!verify) {
-        curl_global_cleanup();
+        curl.global_cleanup();
         return -ENOMEM;
     }
     pthread_mutex_init(&verify->lock, NULL);
@@ -427,7 +431,7 @@ int verify_start(struct verify **out, const struct config_access *access, verify
     verify->user = user;
     verify->settings = verify_settings_new(access);
     verify->verdicts = verdicts_new();
-    verify->multi = curl_multi_init();
+    verify->multi = curl.multi_init();
     int error = verify->settings && verify->verdicts && verify->multi ? 0 : -ENOMEM;
     if (error == 0)
         error = -pthread_create(&verify->thread, NULL, run, verify);
@@ -446,7 +450,7 @@ void verify_stop(struct verify *verify)
     pthread_mutex_lock(&verify->lock);
     verify->stop = true;
     pthread_mutex_unlock(&verify->lock);
-    curl_multi_wakeup(verify->multi);
+    curl.multi_wakeup(verify->multi);
     pthread_join(verify->thread, NULL);
     free_all(verify);
 }

@@ -60,7 +60,7 @@ struct verify_settings;
 /* Whether the configuration asks for any of it. */
 bool verify_is_wanted(const struct config_access *access);
 
-/* Starts the thread. 0, -ENOMEM, -EAGAIN. */
+/* Starts the thread, and loads libcurl. 0, -ENOMEM, -EAGAIN, -ELIBACC with the reason logged. */
 int verify_start(struct verify **out, const struct config_access *access, verify_answer_fn *answer,
                  void *user);
 

@@ -11,6 +11,8 @@
 
 #include <hyperderp/version.h>
 
+#include "curl_library.h"
+
 /* As many as derper follows. */
 #define MAX_REDIRECTS 10L
 
@@ -35,15 +37,15 @@ static bool set_common(struct query *query, const char *url, long timeout_ms)
 
     snprintf(agent, sizeof(agent), "hyper-derp/%s", hyperderp_version());
     /* The other options cannot fail but for a mistake in their type. */
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, query->fault);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, query);
-    return curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_USERAGENT, agent) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK;
+    curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
+    curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, query->fault);
+    curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_answer);
+    curl.easy_setopt(easy, CURLOPT_WRITEDATA, query);
+    return curl.easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
+           curl.easy_setopt(easy, CURLOPT_USERAGENT, agent) == CURLE_OK &&
+           curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl.easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK;
 }
 
 static bool set_headers(struct query *query)
@@ -51,12 +53,12 @@ static bool set_headers(struct query *query)
     static const char *const headers[] = {"Content-Type: application/json", "Expect:"};
 
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-        struct curl_slist *longer = curl_slist_append(query->headers, headers[i]);
+        struct curl_slist *longer = curl.slist_append(query->headers, headers[i]);
         if (!longer)
             return false;
         query->headers = longer;
     }
-    curl_easy_setopt(query->easy, CURLOPT_HTTPHEADER, query->headers);
+    curl.easy_setopt(query->easy, CURLOPT_HTTPHEADER, query->headers);
     return true;
 }
 
@@ -65,7 +67,7 @@ int query_url(struct query *query, const char *url, const hyperderp_key *key, co
 {
     char text[HYPERDERP_KEY_TEXT_SIZE];
 
-    *query = (struct query){.easy = curl_easy_init()};
+    *query = (struct query){.easy = curl.easy_init()};
     hyperderp_key_format(key, text);
     /* Neither has a character that JSON would escape. */
     snprintf(query->request, sizeof(query->request), "{\"NodePublic\":\"%s\",\"Source\":\"%.64s\"}",
@@ -74,9 +76,9 @@ int query_url(struct query *query, const char *url, const hyperderp_key *key, co
         query_end(query);
         return -ENOMEM;
     }
-    curl_easy_setopt(query->easy, CURLOPT_POSTFIELDS, query->request);
-    curl_easy_setopt(query->easy, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(query->easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
+    curl.easy_setopt(query->easy, CURLOPT_POSTFIELDS, query->request);
+    curl.easy_setopt(query->easy, CURLOPT_FOLLOWLOCATION, 1L);
+    curl.easy_setopt(query->easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
     return 0;
 }
 
@@ -85,19 +87,19 @@ int query_tailscaled(struct query *query, const char *socket, const hyperderp_ke
 {
     char text[HYPERDERP_KEY_TEXT_SIZE], url[256];
 
-    *query = (struct query){.easy = curl_easy_init(), .to_tailscaled = true};
+    *query = (struct query){.easy = curl.easy_init(), .to_tailscaled = true};
     hyperderp_key_format(key, text);
     /* The name is what tailscaled's local API wants to be called. */
     snprintf(url, sizeof(url), "http://local-tailscaled.sock/localapi/v0/whois?addr=%s", text);
     if (!query->easy || !set_common(query, url, timeout_ms) ||
-        curl_easy_setopt(query->easy, CURLOPT_UNIX_SOCKET_PATH, socket) != CURLE_OK ||
-        curl_easy_setopt(query->easy, CURLOPT_NOPROXY, "*") != CURLE_OK) {
+        curl.easy_setopt(query->easy, CURLOPT_UNIX_SOCKET_PATH, socket) != CURLE_OK ||
+        curl.easy_setopt(query->easy, CURLOPT_NOPROXY, "*") != CURLE_OK) {
         query_end(query);
         return -ENOMEM;
     }
     /* A connection of its own each time: a tailscaled that was restarted is found again. */
-    curl_easy_setopt(query->easy, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(query->easy, CURLOPT_FORBID_REUSE, 1L);
+    curl.easy_setopt(query->easy, CURLOPT_FRESH_CONNECT, 1L);
+    curl.easy_setopt(query->easy, CURLOPT_FORBID_REUSE, 1L);
     return 0;
 }
 
@@ -146,10 +148,10 @@ enum query_result query_judge(const struct query *query, CURLcode code,
     long status = 0;
 
     detail[0] = '\0';
-    curl_easy_getinfo(query->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl.easy_getinfo(query->easy, CURLINFO_RESPONSE_CODE, &status);
     if (!is_answered(query, code, status)) {
         snprintf(detail, QUERY_DETAIL_SIZE, "%.150s",
-                 *query->fault ? query->fault : curl_easy_strerror(code));
+                 *query->fault ? query->fault : curl.easy_strerror(code));
         return code == CURLE_OPERATION_TIMEDOUT ? QUERY_LATE : QUERY_SILENT;
     }
     if (query->to_tailscaled && status == 404) {
@@ -166,8 +168,8 @@ enum query_result query_judge(const struct query *query, CURLcode code,
 
 void query_end(struct query *query)
 {
-    curl_easy_cleanup(query->easy);
-    curl_slist_free_all(query->headers);
+    curl.easy_cleanup(query->easy);
+    curl.slist_free_all(query->headers);
     query->easy = NULL;
     query->headers = NULL;
 }

@@ -12,11 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <microhttpd.h>
-
 #include "history.h"
 #include "log.h"
 #include "metrics.h"
+#include "microhttpd_library.h"
 #include "status_json.h"
 #include "status_page.h"
 #include "web_socket.h"
@@ -113,24 +112,24 @@ static struct answer find_answer(struct web *web, const char *path)
 
 static void add_headers(struct MHD_Response *response, const struct answer *answer)
 {
-    MHD_add_response_header(response, "Content-Type", answer->type);
-    MHD_add_response_header(response, "Cache-Control", "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    mhd.add_response_header(response, "Content-Type", answer->type);
+    mhd.add_response_header(response, "Cache-Control", "no-store");
+    mhd.add_response_header(response, "X-Content-Type-Options", "nosniff");
+    mhd.add_response_header(response, "Referrer-Policy", "no-referrer");
     if (answer->is_page)
-        MHD_add_response_header(response, "Content-Security-Policy",
+        mhd.add_response_header(response, "Content-Security-Policy",
                                 "default-src 'none'; style-src 'unsafe-inline'; script-src "
                                 "'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; "
                                 "base-uri 'none'; form-action 'none'");
     if (answer->status == 405)
-        MHD_add_response_header(response, "Allow", "GET, HEAD");
+        mhd.add_response_header(response, "Allow", "GET, HEAD");
 }
 
 static enum MHD_Result send_answer(struct MHD_Connection *connection, struct answer answer)
 {
     if (!answer.body)
         return MHD_NO; /* without memory the connection is closed */
-    struct MHD_Response *response = MHD_create_response_from_buffer(
+    struct MHD_Response *response = mhd.create_response_from_buffer(
         answer.size, answer.body, answer.is_page ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
     if (!response) {
         if (!answer.is_page)
@@ -138,8 +137,8 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct ans
         return MHD_NO;
     }
     add_headers(response, &answer);
-    enum MHD_Result result = MHD_queue_response(connection, answer.status, response);
-    MHD_destroy_response(response);
+    enum MHD_Result result = mhd.queue_response(connection, answer.status, response);
+    mhd.destroy_response(response);
     return result;
 }
 
@@ -201,7 +200,7 @@ static int read_certificate(struct web *web, const struct config_metrics *option
 {
     if (!*options->tls_cert)
         return 0;
-    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+    if (mhd.is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
         log_print(HYPERDERP_LOG_ERROR, "metrics: the system's libmicrohttpd has no TLS");
         return -EINVAL;
     }
@@ -226,7 +225,7 @@ static struct MHD_Daemon *start_server(struct web *web, int fd)
         tls[0] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    struct MHD_Daemon *server = MHD_start_daemon(
+    struct MHD_Daemon *server = mhd.start_daemon(
         flags, 0, NULL, NULL, handle, web, MHD_OPTION_EXTERNAL_LOGGER, log_fault, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -237,7 +236,9 @@ static struct MHD_Daemon *start_server(struct web *web, int fd)
 
 static int start(struct web *web, const struct config_metrics *options)
 {
-    int error = read_certificate(web, options);
+    int error = microhttpd_library_load();
+    if (error == 0)
+        error = read_certificate(web, options);
     if (error)
         return error;
     int fd = web_socket_open(options->address, web->address, sizeof(web->address));
@@ -302,7 +303,7 @@ void web_stop(struct web *web)
     if (!web)
         return;
     if (web->server)
-        MHD_stop_daemon(web->server);
+        mhd.stop_daemon(web->server);
     history_destroy(&web->history);
     if (web->key)
         explicit_bzero(web->key, strlen(web->key));
