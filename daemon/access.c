@@ -244,6 +244,8 @@ static void look_through(struct access *access)
 {
     struct verify *verify = verifier(access);
 
+    if (!access->has_list && !verify)
+        return; /* all may be here; the list of them would take 250 bytes a client */
     for_each_client(access, close_unlisted);
     if (access->looks > 0 || !verify)
         return;
@@ -354,9 +356,10 @@ void access_commit(struct access *access, struct access_change *change)
         verify_settings_unref(change->settings);
     allow_list_free(&old);
     free(change);
+    if (!access->relay)
+        return; /* it has not begun: nobody is here who had been let in by another list */
     access->looks = LOOKS;
-    if (access->relay)
-        look_through(access);
+    look_through(access);
 }
 
 void access_watch(struct access *access, hyperderp_relay *relay)

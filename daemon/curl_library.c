@@ -18,8 +18,8 @@ int curl_library_load(void)
 #undef CURL_FUNCTION
 
     static const char purpose[] = "access.verify_client_url and access.tailscaled_socket";
-    int error = optional_library_load(sonames, functions,
-                                      sizeof(functions) / sizeof(functions[0]), purpose);
+    int error = optional_library_load(sonames, functions, sizeof(functions) / sizeof(functions[0]),
+                                      purpose);
 
     if (error)
         return error;

@@ -9,25 +9,12 @@
 #define CURL_OLDEST 0x075500u
 
 /* The functions that are called, without their prefix. */
-#define CURL_FUNCTIONS(each) \
-    each(global_init)        \
-    each(global_cleanup)     \
-    each(easy_init)          \
-    each(easy_setopt)        \
-    each(easy_getinfo)       \
-    each(easy_strerror)      \
-    each(easy_cleanup)       \
-    each(slist_append)       \
-    each(slist_free_all)     \
-    each(multi_init)         \
-    each(multi_add_handle)   \
-    each(multi_remove_handle) \
-    each(multi_perform)      \
-    each(multi_poll)         \
-    each(multi_wakeup)       \
-    each(multi_info_read)    \
-    each(multi_cleanup)       \
-    each(version_info)
+#define CURL_FUNCTIONS(each)                                                                       \
+    each(global_init) each(global_cleanup) each(easy_init) each(easy_setopt) each(easy_getinfo)    \
+        each(easy_strerror) each(easy_cleanup) each(slist_append) each(slist_free_all)             \
+            each(multi_init) each(multi_add_handle) each(multi_remove_handle) each(multi_perform)  \
+                each(multi_poll) each(multi_wakeup) each(multi_info_read) each(multi_cleanup)      \
+                    each(version_info)
 
 struct curl_library {
 #define CURL_FUNCTION(name) __typeof__(curl_##name) *name;
