@@ -470,6 +470,8 @@ void conn_expect_rest(struct conn *conn)
 
     if (conn->sink->is_link)
         return; /* a node that falls silent is noticed anyhow */
+    if (conn->state == CONN_DRAINING)
+        return; /* what still comes is discarded; linger_until lies where rest_due does */
     conn->rest_due = worker->now + HALF_FRAME_TIMEOUTS * limits_write(&worker->relay->limits);
     /* Nearly every frame is whole long before: the timer is moved once in that time, not for
      * each. */

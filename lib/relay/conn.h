@@ -61,6 +61,7 @@ struct destination {
     struct sink *sink; /* a reference */
 };
 
+/* Fields stand as they pack best: there is one for each client (docs/performance.md). */
 struct conn {
     /* Fixed after creation. */
     struct worker *worker;
@@ -79,9 +80,11 @@ struct conn {
     bool drained;   /* the last read found less than a chunk */
     bool starved;   /* in the worker's list of those that wait for a chunk */
     struct timer deadline;
-    int64_t keepalive_due;   /* in CONN_OPEN */
-    int64_t rest_due;        /* in CONN_OPEN, of the frame in partial */
-    int64_t linger_until;    /* in CONN_DRAINING */
+    int64_t keepalive_due; /* in CONN_OPEN */
+    union {
+        int64_t rest_due;     /* in CONN_OPEN, of the frame in partial */
+        int64_t linger_until; /* in CONN_DRAINING */
+    };
     struct pace pace;        /* in CONN_OPEN */
     struct address *address; /* counts it, see addresses.h; NULL: not counted, or not yet */
     struct conn *next;       /* in the worker's list of starved or of dead ones */
@@ -90,6 +93,7 @@ struct conn {
     uint8_t requests;   /* HTTP requests that were answered */
     uint8_t header_len; /* bytes in header */
     uint8_t header[FRAME_HEADER_SIZE];
+    uint8_t gone_tokens;    /* see gone_counted */
     uint32_t skip;          /* bytes still to be skipped of a frame that is not understood */
     uint32_t filled;        /* bytes in partial */
     struct frame *partial;  /* the header, request head or frame that is half received */
@@ -104,7 +108,6 @@ struct conn {
     struct mesh_flows *mesh_flows; /* of a mesh partner that forwards (forward_mesh.h); or NULL */
 
     /* Limit on PeerGone "not here": tokens, and when they were last counted. */
-    uint8_t gone_tokens;
     int64_t gone_counted;
 };
 

@@ -22,6 +22,7 @@ struct forwarder {
     struct forwarder *next, *prev; /* of the link */
 };
 
+/* Fields stand as they pack best: there is one for each client (docs/performance.md). */
 struct peer {
     /* Fixed after creation. */
     hyperderp_key key;
@@ -29,6 +30,10 @@ struct peer {
 
     /* One for each connection of the key and for each sender that has it at hand. */
     atomic_uint refs;
+
+    /* Some of the connections are to be told that they have been muted, or are so no longer. Set
+     * under the stripe's lock, taken without, relaxed: whoever tells takes the lock first. */
+    atomic_bool health_due;
 
     /* The sink that receives: of a connection of the key, or, without any, of a link to a mesh
      * partner; NULL while the key's connections fight (duplicate.h), and once the peer is out of
@@ -41,10 +46,6 @@ struct peer {
     struct peer *chain;           /* the next in the bucket */
     struct sink *sinks;           /* all connections, in the order of duplicate.h */
     struct forwarder *forwarders; /* mesh partners that have the key, the oldest in front */
-
-    /* Some of the connections are to be told that they have been muted, or are so no longer. Set
-     * under the stripe's lock, taken without, relaxed: whoever tells takes the lock first. */
-    atomic_bool health_due;
 
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;

@@ -49,33 +49,39 @@ enum sink_share {
     SINK_SHARE_MUTED, /* it gets no packets: connections of its key take turns in sending */
 };
 
+/* Fields stand as they pack best within what they are: there is one for each client
+ * (docs/performance.md). */
 struct sink {
     /* Fixed after creation. */
     int fd;          /* open until the conn has released it and nobody drains the sink */
     uint16_t worker; /* index of the worker that owns the conn */
-    uint64_t serial; /* unique in the relay, never 0 */
+
+    /* Set by the conn's worker before the client joins, then fixed. */
+    bool websocket; /* what it sends goes in WebSocket messages */
+
+    uint64_t serial; /* fixed after creation: unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
     struct endpoint from; /* the client, behind a proxy as that tells; of a link, the other node */
-    int64_t joined;       /* CLOCK_MONOTONIC in ns */
-    char *app_name;       /* or NULL */
     bool can_mesh;        /* the client has the region's mesh key */
     bool is_link;         /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
     bool can_ack_pings;   /* the client answers Ping frames of the relay */
     uint8_t present_flags; /* enum peer_present_flags */
+    int64_t joined;        /* CLOCK_MONOTONIC in ns */
+    char *app_name;        /* or NULL */
     struct sink_tls *tls;  /* NULL: in the clear, or not yet */
-    bool websocket;        /* what it sends goes in WebSocket messages */
 
-    /* Figures for the list of peers: relaxed, they order nothing. The first three are written by
-     * the conn's worker, delivered by the draining one, drops by any. */
-    atomic_bool home;
+    /* Figures for the list of peers: relaxed, they order nothing. The first two, and home, are
+     * written by the conn's worker, delivered by the draining one, drops by any. */
     _Atomic uint64_t packets_received, bytes_received;
     _Atomic uint64_t packets_delivered, bytes_delivered;
     _Atomic uint64_t drops;
+    atomic_bool home;
 
-    /* enum sink_share. Changed under the lock of the key's stripe; read without, relaxed: it orders
-     * nothing. */
+    /* Under the lock of the key's stripe. share (enum sink_share) is only changed under it and read
+     * without, relaxed: it orders nothing. */
     _Atomic uint8_t share;
+    bool told_muted; /* what its Health frames have said */
 
     /* One each for the conn, the route table, the drainer, and senders that have it at hand. */
     atomic_uint refs;
@@ -91,7 +97,6 @@ struct sink {
     /* What must go out before all else: the frame of which the kernel has taken the beginning, and
      * records that are sealed. */
     struct frame_list pending;
-    bool close_sent; /* with websocket: the Close frame is made */
 
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;
@@ -102,9 +107,10 @@ struct sink {
     bool finish;   /* shut down the sending side once all is sent */
     uint16_t close_code; /* with websocket: what its Close frame says */
 
+    bool close_sent; /* owned by the draining worker; with websocket: the Close frame is made */
+
     /* Guarded by the lock of the key's stripe of the route table. */
     struct sink *next_of_key, *prev_of_key;
-    bool told_muted; /* what its Health frames have said */
 };
 
 /* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when
