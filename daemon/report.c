@@ -78,11 +78,11 @@ void report_counters(const hyperderp_relay *relay)
               c.packets_received, c.packets_delivered, drops);
     log_print(HYPERDERP_LOG_INFO,
               "counters: " U(recv_bytes) U(send_bytes) U(xfer_drops) U(send_drops) U(send_errors)
-                  U(recv_enobufs) U(frame_pool_hits) U(frame_pool_misses) U(loop_turns)
-                      U(stale_completions) "control_drops=%" PRIu64,
+                  U(recv_enobufs) U(frame_pool_hits) U(frame_pool_misses) U(packet_allocations)
+                      U(loop_turns) U(stale_completions) "control_drops=%" PRIu64,
               c.recv_bytes, c.send_bytes, c.xfer_drops, c.send_drops, c.send_errors, c.recv_enobufs,
-              c.frame_pool_hits, c.frame_pool_misses, c.loop_turns, c.stale_completions,
-              c.control_drops);
+              c.frame_pool_hits, c.frame_pool_misses, c.packet_allocations, c.loop_turns,
+              c.stale_completions, c.control_drops);
     log_print(HYPERDERP_LOG_INFO,
               "counters: " U(accepts) U(accept_errors) U(slab_exhausts) U(handshakes_ok)
                   U(handshakes_denied) U(handshakes_failed) U(handshakes_timed_out) U(http_requests)

@@ -166,6 +166,9 @@ typedef struct hyperderp_counters {
     uint64_t not_ideal_connections; /**< gauge: clients that prefer another node (Ideal-Node) */
     uint64_t websocket_upgrades;    /**< connections that were upgraded to WebSocket */
     uint64_t websocket_connections; /**< gauge: connections that speak DERP in WebSocket messages */
+    /** times that passing packets took memory from the heap, frame_pool_misses among them: at rest
+     * as long as traffic is no heavier than it has been */
+    uint64_t packet_allocations;
 } hyperderp_counters;
 
 /** Figures of one worker, since it started. */

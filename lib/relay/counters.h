@@ -74,7 +74,8 @@
     X(muted_connections)                                                                           \
     X(not_ideal_connections)                                                                       \
     X(websocket_upgrades)                                                                          \
-    X(websocket_connections)
+    X(websocket_connections)                                                                       \
+    X(packet_allocations)
 
 enum counter {
 #define X(name) COUNTER_##name,

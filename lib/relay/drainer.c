@@ -38,24 +38,37 @@ static void schedule(struct drainer *drainer)
     worker->flush_tail = drainer;
 }
 
-struct drainer *drainer_new(struct worker *worker, struct sink *sink)
+/* A spare one or a new one, NULL when memory is out. */
+static struct drainer *take(struct worker *worker)
 {
     struct drainer *drainer = worker->spare_drainers;
 
     if (drainer) {
         worker->spare_drainers = drainer->next;
         worker->spare_drainer_count--;
-    } else {
-        drainer = calloc(1, sizeof(*drainer));
-        if (!drainer)
-            return NULL;
-        drainer->worker = worker;
-        drainer->stall.fire = drainer_stalled;
+        return drainer;
     }
+    drainer = calloc(1, sizeof(*drainer));
+    if (!drainer)
+        return NULL;
+    counters_add(worker->counters, COUNTER_packet_allocations, 1);
+    drainer->worker = worker;
+    drainer->stall.fire = drainer_stalled;
+    return drainer;
+}
+
+struct drainer *drainer_new(struct worker *worker, struct sink *sink)
+{
+    const uint32_t slots = worker->drainers.count;
+    struct drainer *drainer = take(worker);
+
+    if (!drainer)
+        return NULL;
     if (slab_add(&worker->drainers, drainer, &drainer->slot, &drainer->generation) != 0) {
         free(drainer);
         return NULL;
     }
+    counters_add(worker->counters, COUNTER_packet_allocations, worker->drainers.count != slots);
     worker->drainer_count++;
     sink_ref(sink);
     drainer->sink = sink;

@@ -45,7 +45,8 @@ static struct sink *find_destination(struct conn *conn, const uint8_t *key,
         return NULL;
     }
     if (!sink->is_link) /* its own relay tells who is there */
-        peer_note_recipient(conn->peer, peer, sink);
+        counters_add(worker->counters, COUNTER_packet_allocations,
+                     peer_note_recipient(conn->peer, peer, sink));
     forget(at_hand);
     *at_hand = (struct destination){.peer = peer, .sink = sink};
     return sink;

@@ -67,7 +67,8 @@ static struct peer *note_sender(struct worker *worker, const hyperderp_key *from
 
     sink_unref(unused);
     if (peer)
-        peer_note_recipient(peer, to, sink);
+        counters_add(worker->counters, COUNTER_packet_allocations,
+                     peer_note_recipient(peer, to, sink));
     return peer;
 }
 

@@ -187,6 +187,7 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
         }
         frame->size_class = (uint8_t)size_class;
         counters_add(pool->counters, COUNTER_frame_pool_misses, 1);
+        counters_add(pool->counters, COUNTER_packet_allocations, 1);
     }
     frame->next = NULL;
     frame->size = (uint32_t)size;

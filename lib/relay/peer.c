@@ -28,14 +28,15 @@ void peer_unref(struct peer *peer)
     free(peer);
 }
 
-void peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink)
+bool peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink)
 {
     const struct recipient recipient = {.hash = to->hash, .serial = sink->serial, .key = to->key};
     bool alone = atomic_load_explicit(&sink->share, memory_order_relaxed) == SINK_SHARE_NONE;
 
     pthread_mutex_lock(&peer->lock);
-    recipients_add(&peer->recipients, &recipient, alone);
+    bool grew = recipients_add(&peer->recipients, &recipient, alone);
     pthread_mutex_unlock(&peer->lock);
+    return grew;
 }
 
 struct recipients peer_take_recipients(struct peer *peer)

@@ -63,8 +63,8 @@ static inline void peer_ref(struct peer *peer)
 /* Frees the peer with the last reference. NULL is allowed. */
 void peer_unref(struct peer *peer);
 
-/* Remembers that this peer has sent to another one's connection. */
-void peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink);
+/* Remembers that this peer has sent to another one's connection. Tells whether that took memory. */
+bool peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink);
 
 /* Takes all that was remembered; the caller destroys it. */
 struct recipients peer_take_recipients(struct peer *peer);

@@ -25,22 +25,23 @@ static struct recipient *find(struct recipient *entries, uint32_t capacity,
     return &entries[at];
 }
 
-/* Doubles the table when it gets full. Without memory it stays as it is. */
-static void grow(struct recipients *set)
+/* Doubles the table when it gets full. Without memory it stays as it is. Tells whether it grew. */
+static bool grow(struct recipients *set)
 {
     uint32_t capacity = set->capacity ? set->capacity * 2 : FIRST_CAPACITY;
 
     if (set->count < set->capacity / 4 * 3)
-        return;
+        return false;
     struct recipient *entries = calloc(capacity, sizeof(*entries)), *other;
     if (!entries)
-        return;
+        return false;
     for (uint32_t i = 0; i < set->capacity; i++)
         if (set->entries[i].serial != 0)
             *find(entries, capacity, &set->entries[i], &other) = set->entries[i];
     free(set->entries);
     set->entries = entries;
     set->capacity = capacity;
+    return true;
 }
 
 /* Frees the entry at a place; those behind it move up, so that each is still found from where its
@@ -71,26 +72,27 @@ static void evict(struct recipients *set, uint64_t hash)
     remove_at(set, at);
 }
 
-void recipients_add(struct recipients *set, const struct recipient *recipient, bool alone)
+bool recipients_add(struct recipients *set, const struct recipient *recipient, bool alone)
 {
     struct recipient *other = NULL, *entry = NULL;
 
     if (set->capacity)
         entry = find(set->entries, set->capacity, recipient, &other);
     if (entry && entry->serial != 0)
-        return;
+        return false;
     if (alone && other) {
         other->serial = recipient->serial;
-        return;
+        return false;
     }
-    grow(set);
+    bool grew = grow(set);
     if (set->capacity == 0)
-        return;
+        return false;
     /* One place stays free, or the search for somebody unknown would have no end. */
     if (set->count >= RECIPIENTS_MAX || set->count + 1 >= set->capacity)
         evict(set, recipient->hash);
     *find(set->entries, set->capacity, recipient, &other) = *recipient;
     set->count++;
+    return grew;
 }
 
 void recipients_destroy(struct recipients *set)

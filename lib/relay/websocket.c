@@ -137,6 +137,7 @@ static struct websocket_reader *take_reader(struct worker *worker)
     struct websocket_reader *reader = worker->spare_reader;
 
     worker->spare_reader = NULL;
+    counters_add(worker->counters, COUNTER_packet_allocations, !reader);
     return reader ? reader : websocket_reader_new();
 }
 

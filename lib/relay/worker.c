@@ -59,6 +59,8 @@ static void cipher_pause_over(struct timer *timer)
     struct worker *worker =
         (struct worker *)((char *)timer - offsetof(struct worker, cipher_pause));
 
+    counters_add(worker->counters, COUNTER_packet_allocations, worker->ciphers.made);
+    worker->ciphers.made = 0;
     if (cipher_uses(worker) != worker->cipher_uses)
         worker_watch_ciphers(worker);
     else

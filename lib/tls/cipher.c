@@ -97,6 +97,7 @@ static struct tls_cipher *keyed(struct tls_ciphers *ciphers, const struct tls_ha
 
     if (made && memcmp(cipher->key, half->key, half->suite->key_size) == 0)
         return cipher;
+    ciphers->made += !made;
     if (!made && !ciphers->openssl_alone)
         cipher->gcm = gcm_new(half->suite);
     if (cipher->gcm) {

@@ -55,6 +55,7 @@ struct tls_ciphers {
         uint8_t key[TLS_MAX_KEY]; /* that the context has */
     } ciphers[TLS_SUITES][2];
     bool openssl_alone; /* libipsec-mb is left aside; set it before the first record */
+    unsigned made;      /* contexts, since somebody took note of it */
 };
 
 /* Wipes and frees the contexts; those that are needed again are made again. Keys of connections

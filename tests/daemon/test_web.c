@@ -182,6 +182,7 @@ static void the_fixed_names_are_there(void **state)
                                         "hyper_derp_recv_enobufs_total counter",
                                         "hyper_derp_frame_pool_hits_total counter",
                                         "hyper_derp_frame_pool_misses_total counter",
+                                        "hyper_derp_packet_allocations_total counter",
                                         "hyper_derp_peers_active gauge",
                                         "hyper_derp_workers gauge"};
     const char *answer = ask("GET", "/metrics");
