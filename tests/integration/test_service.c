@@ -490,9 +490,55 @@ static void test_json_log(void **state)
     service_remove_folder();
 }
 
+/* Whether a library is mapped into a process. */
+static bool has_mapped(const struct process *daemon, const char *library)
+{
+    char name[64], line[512];
+    bool found = false;
+
+    snprintf(name, sizeof(name), "/proc/%d/maps", (int)process_pid(daemon));
+    FILE *maps = fopen(name, "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps))
+        found = found || strstr(line, library);
+    fclose(maps);
+    return found;
+}
+
+/* Libraries that nobody asked for are not loaded, and the empty relay is small: docs/performance.md
+ * says how small. */
+static void test_empty_relay_is_small(void **state)
+{
+    static const char *const libraries[] = {"libcurl", "libmicrohttpd", "libgnutls", "libsystemd"};
+
+    (void)state;
+    struct process *daemon = process_spawn(
+        DAEMON, (const char *[]){"--listen", "127.0.0.1:0", "--workers", "2", NULL}, -1);
+    process_await_ready(daemon);
+    for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++)
+        if (has_mapped(daemon, libraries[i]))
+            fail_msg("%s is loaded, and nothing needs it", libraries[i]);
+    print_message("empty, 2 workers: %ld KiB\n", process_rss_kib(daemon));
+    if (!SANITIZED)
+        assert_true(process_rss_kib(daemon) * 1024 <= 8000000);
+    process_stop(daemon);
+    process_free(daemon);
+
+    service_make_folder();
+    service_write_config(*state, "");
+    daemon = process_spawn(DAEMON, (const char *[]){"-c", service_file, NULL}, -1);
+    process_await_ready(daemon);
+    assert_true(has_mapped(daemon, "libmicrohttpd"));
+    assert_false(has_mapped(daemon, "libcurl"));
+    process_stop(daemon);
+    process_free(daemon);
+    service_remove_folder();
+}
+
 int main(void)
 {
     static const struct matrix_test tests[] = {
+        {"empty_relay_is_small", test_empty_relay_is_small, CELLS_ONE},
         {"key_is_made_once", test_key_is_made_once, CELLS_ONE},
         {"all_mistakes_are_told", test_all_mistakes_are_told, CELLS_ONE},
         {"metrics_address_in_use", test_metrics_address_in_use, CELLS_ONE},
