@@ -23,6 +23,7 @@ void tls_ciphers_wipe(struct tls_ciphers *ciphers)
         for (unsigned seal = 0; seal < 2; seal++)
             if (ciphers->ciphers[suite][seal].context || ciphers->ciphers[suite][seal].gcm)
                 wipe_cipher(&ciphers->ciphers[suite][seal]);
+    ciphers->made = 0;
 }
 
 /* ---- By OpenSSL ---- */
