@@ -63,7 +63,7 @@ struct config_limits {
     uint64_t max_connections;
     uint64_t accept_rate, accept_burst, connections_per_ip; /* connections/s, connections */
     uint64_t client_rate, client_burst;                     /* bytes/s, bytes */
-    uint64_t queue_frames, queue_bytes, memory;
+    uint64_t queue_frames, queue_bytes, queue_time_ms, memory;
     uint64_t handshake_timeout_ms, keepalive_ms, write_timeout_ms, drain_timeout_ms;
 };
 

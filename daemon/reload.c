@@ -60,6 +60,7 @@ hyperderp_limits configuration_limits(const struct config *config)
         .connections_per_ip = (unsigned)limits->connections_per_ip,
         .client_rate = limits->client_rate,
         .client_burst = limits->client_burst,
+        .queue_time_ms = (unsigned)limits->queue_time_ms,
     };
 }
 

@@ -80,6 +80,7 @@ static void set_options(hyperderp_relay_options *options, const struct config *c
     options->connections_per_ip = limits.connections_per_ip;
     options->client_rate = limits.client_rate;
     options->client_burst = limits.client_burst;
+    options->queue_time_ms = limits.queue_time_ms;
     options->home = config->http_home;
     options->log = log_from_relay;
     options->log_level = config->log_level;

@@ -22,15 +22,18 @@ extern "C" {
 /** Why a packet was not delivered. */
 typedef enum hyperderp_drop_reason {
     HYPERDERP_DROP_UNKNOWN_PEER = 0, /**< no peer of that key is connected */
-    HYPERDERP_DROP_QUEUE_FULL = 1,   /**< the destination is slow: the oldest waiting packet went */
-    HYPERDERP_DROP_GONE = 2,         /**< the destination left while the packet waited */
-    HYPERDERP_DROP_WRITE_ERROR = 3,  /**< the destination's connection broke or timed out */
-    HYPERDERP_DROP_MEMORY = 4,       /**< memory_bytes is used up, or the system has no memory */
+    /** the destination is slow, and no room was left: an old packet of one of those that have sent
+     * most went */
+    HYPERDERP_DROP_QUEUE_FULL = 1,
+    HYPERDERP_DROP_GONE = 2,        /**< the destination left while the packet waited */
+    HYPERDERP_DROP_WRITE_ERROR = 3, /**< the destination's connection broke or timed out */
+    HYPERDERP_DROP_MEMORY = 4,      /**< memory_bytes is used up, or the system has no memory */
     /** several clients with the destination's key take turns in sending, so none receives */
-    HYPERDERP_DROP_DUPLICATE_KEY = 5
+    HYPERDERP_DROP_DUPLICATE_KEY = 5,
+    HYPERDERP_DROP_EXPIRED = 6 /**< the packet has waited for queue_time_ms */
 } hyperderp_drop_reason;
 /** Number of drop reasons in this header. */
-#define HYPERDERP_DROP_REASONS 6
+#define HYPERDERP_DROP_REASONS 7
 
 /** What kind of packet it was. */
 typedef enum hyperderp_packet_kind {

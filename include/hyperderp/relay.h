@@ -189,10 +189,14 @@ typedef struct hyperderp_relay_options {
     /** The page that a browser gets at /: "default" or NULL, a short text; "blank"; or a URL,
      * http:// or https://, to send it to. Copied. */
     const char *home;
+
+    /** A packet that has waited for so long for its destination is dropped, at most a day; 0: no
+     * limit. The initialiser sets 2,000 ms: what is older has been sent anew, or is of no use. */
+    unsigned queue_time_ms;
 } hyperderp_relay_options;
 
 /** What may be changed while the relay runs: the fields of hyperderp_relay_options with the same
- * names, 0 again meaning the default. Set `size` before the call. */
+ * names, 0 again meaning the default, or no limit. Set `size` before the call. */
 typedef struct hyperderp_limits {
     size_t size; /**< bytes of this struct in the header you compiled with */
     unsigned max_connections;
@@ -207,6 +211,7 @@ typedef struct hyperderp_limits {
     unsigned connections_per_ip;
     uint64_t client_rate;
     uint64_t client_burst;
+    unsigned queue_time_ms;
 } hyperderp_limits;
 
 /** Settings of a listener. Set up by hyperderp_listener_options_init(). */

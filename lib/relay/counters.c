@@ -38,6 +38,8 @@ const char *hyperderp_drop_reason_name(hyperderp_drop_reason reason)
         return "memory";
     case HYPERDERP_DROP_DUPLICATE_KEY:
         return "duplicate_key";
+    case HYPERDERP_DROP_EXPIRED:
+        return "expired";
     }
     return "unknown";
 }

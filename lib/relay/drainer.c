@@ -232,6 +232,7 @@ static bool keep_chunk_rest(struct drainer *drainer, unsigned i, size_t sent,
             frame->kind = (uint8_t)kind;
             memcpy(frame->data, at, size);
             frame->sent = (uint32_t)sent;
+            frame->queued_at = worker_ms(worker);
             frame_list_push(rest, frame);
         } else {
             sink_count_drop(worker, drainer->sink, worker->index, kind, HYPERDERP_DROP_MEMORY);
@@ -280,6 +281,16 @@ static bool keep_rest(struct drainer *drainer, size_t sent, struct frame_list *r
     return intact;
 }
 
+/* Needs the sink's lock. The queue is empty: the memory for sorting goes to a list of frames that
+ * are to be freed. It is none that is counted. */
+static void unsort(struct sink *sink, struct frame_list *left)
+{
+    struct frame *memory = outq_unsort(&sink->queue);
+
+    if (memory)
+        frame_list_push(left, memory);
+}
+
 /* Needs the sink's lock. Ends draining and gives the frames that are left to the caller. */
 static void let_go(struct drainer *drainer, struct frame_list *left)
 {
@@ -287,6 +298,7 @@ static void let_go(struct drainer *drainer, struct frame_list *left)
 
     frame_list_prepend(left, &sink->pending);
     outq_purge(&sink->queue, left);
+    unsort(sink, left);
     sink->drainer = NULL;
     atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
     if (sink->released)
@@ -351,6 +363,7 @@ static void drainer_stalled(struct timer *timer)
     if (unacknowledged < drainer->unacknowledged)
         drainer->taken_at = worker->now;
     drainer->unacknowledged = unacknowledged;
+    sink_expire(worker, sink); /* also where nothing comes any more that could find it */
     if (worker->now - drainer->taken_at < limits_write(&worker->relay->limits)) {
         look_again(drainer);
         return;
@@ -417,8 +430,9 @@ static enum next_step next_step(const struct sink *sink, bool full)
 }
 
 /* Needs the sink's lock. Nobody drains it from now on. */
-static void become_idle(struct sink *sink)
+static void become_idle(struct sink *sink, struct frame_list *left)
 {
+    unsort(sink, left);
     sink->drainer = NULL;
     atomic_store_explicit(&sink->draining, 0, memory_order_relaxed);
     if (sink->finish)
@@ -434,11 +448,12 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
     struct worker *worker = drainer->worker;
     struct sink *sink = drainer->sink;
     const struct outq_limits limits = limits_queue(&worker->relay->limits);
-    struct frame_list dropped = {0}, batch = {0}, left = {0};
+    struct frame_list dropped = {0}, expired = {0}, batch = {0}, left = {0};
 
     keep_pending(sink, rest);
     pthread_mutex_lock(&sink->lock);
     outq_push_front(&sink->queue, &limits, rest, &dropped);
+    outq_expire(&sink->queue, &limits, worker_ms(worker), &expired);
     enum next_step next = next_step(sink, full);
     bool broken = sink->broken;
     uint8_t alert = sink->tls ? sink->tls->last_alert : 0;
@@ -446,12 +461,13 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
     if (next == NEXT_STOP)
         let_go(drainer, &left);
     else if (next == NEXT_IDLE)
-        become_idle(sink);
+        become_idle(sink, &left);
     /* One less than fits: the half-sent frame goes first. What is sealed and pending goes alone. */
     else if (next == NEXT_SEND && !(sink_makes_sealed(sink) && sink->pending.head))
         outq_pop(&sink->queue, DRAINER_PIECES - 1, DRAINER_BYTES, &batch);
     pthread_mutex_unlock(&sink->lock);
     sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
+    sink_drop(worker, sink, &expired, HYPERDERP_DROP_EXPIRED);
     sink_drop(worker, sink, &left, broken ? HYPERDERP_DROP_WRITE_ERROR : HYPERDERP_DROP_GONE);
     switch (next) {
     case NEXT_STOP:

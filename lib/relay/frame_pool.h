@@ -46,9 +46,13 @@ struct frame {
     bool sealed;          /* a TLS record, or a part of WebSocket messages: goes out as it is, in
                              its order; of the kind control, whatever it holds */
     bool bare;            /* never a part of a WebSocket message */
-    /* In a sealed one: the packets that end in it, by kind and whether their sender is another
-     * worker's than the destination. */
-    uint16_t packets[HYPERDERP_PACKET_KINDS][2];
+    union {
+        /* In a sealed one: the packets that end in it, by kind and whether their sender is another
+         * worker's than the destination. */
+        uint16_t packets[HYPERDERP_PACKET_KINDS][2];
+        /* In any other: when it began to wait, in milliseconds of a clock that may wrap. */
+        uint32_t queued_at;
+    };
     uint8_t data[];
 };
 
@@ -115,6 +119,12 @@ static inline unsigned frame_packets(const struct frame *frame)
     for (unsigned kind = 0; kind < HYPERDERP_PACKET_KINDS; kind++)
         sum += frame->packets[kind][0] + (unsigned)frame->packets[kind][1];
     return sum;
+}
+
+/* Whether one that is not sealed began to wait before that time. */
+static inline bool frame_is_older(const struct frame *frame, uint32_t than)
+{
+    return (int32_t)(frame->queued_at - than) < 0;
 }
 
 static inline void frame_list_push(struct frame_list *list, struct frame *frame)

@@ -23,6 +23,7 @@ void limits_set(struct limits *limits, const hyperderp_limits *from)
     SET(max_connections, from->max_connections);
     SET(queue_frames, from->queue_frames);
     SET(queue_bytes, (uint32_t)from->queue_bytes);
+    SET(queue_time_ms, from->queue_time_ms);
     SET(handshake_timeout_ns, (int64_t)from->handshake_timeout_ms * NS_PER_MS);
     SET(keepalive_ns, (int64_t)from->keepalive_ms * NS_PER_MS);
     SET(write_timeout_ns, (int64_t)from->write_timeout_ms * NS_PER_MS);

@@ -16,6 +16,7 @@
 struct limits {
     atomic_uint max_connections;
     _Atomic uint32_t queue_frames, queue_bytes;
+    _Atomic uint32_t queue_time_ms; /* 0: no limit */
     _Atomic int64_t handshake_timeout_ns, keepalive_ns, write_timeout_ns;
     atomic_uint connections_per_ip;                      /* 0: no limit */
     _Atomic int64_t accept_interval_ns, accept_ahead_ns; /* 0: no limit; see pace.h */
@@ -31,6 +32,7 @@ static inline struct outq_limits limits_queue(const struct limits *limits)
     return (struct outq_limits){
         .frames = atomic_load_explicit(&limits->queue_frames, memory_order_relaxed),
         .bytes = atomic_load_explicit(&limits->queue_bytes, memory_order_relaxed),
+        .age_ms = atomic_load_explicit(&limits->queue_time_ms, memory_order_relaxed),
     };
 }
 

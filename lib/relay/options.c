@@ -10,8 +10,11 @@
 #include "relay/relay.h"
 #include "wire/frame.h"
 
-#define DEFAULT_QUEUE_FRAMES         1024
-#define DEFAULT_QUEUE_BYTES          (2u << 20)
+#define DEFAULT_QUEUE_FRAMES 1024
+#define DEFAULT_QUEUE_BYTES  (2u << 20)
+/* A WireGuard handshake is tried anew after five seconds, so that both of its messages may wait for
+ * so long; TCP inside the tunnel has sent anew by then. */
+#define DEFAULT_QUEUE_TIME_MS        2000
 #define DEFAULT_MEMORY_BYTES         (256u << 20)
 #define DEFAULT_HANDSHAKE_TIMEOUT_MS 10000
 #define DEFAULT_KEEPALIVE_MS         60000
@@ -40,7 +43,8 @@
 
 void hyperderp_relay_options_init_sized(hyperderp_relay_options *options, size_t size)
 {
-    hyperderp_relay_options defaults = {.size = size, .log_level = HYPERDERP_LOG_INFO};
+    hyperderp_relay_options defaults = {
+        .size = size, .queue_time_ms = DEFAULT_QUEUE_TIME_MS, .log_level = HYPERDERP_LOG_INFO};
 
     if (!options || size < sizeof(options->size))
         return;
@@ -113,7 +117,7 @@ int options_check_limits(hyperderp_limits *limits, unsigned workers)
     if (limits->memory_bytes == 0)
         limits->memory_bytes = DEFAULT_MEMORY_BYTES;
     if (limits->queue_bytes < MIN_QUEUE_BYTES || limits->queue_bytes > UINT32_MAX / 2 ||
-        limits->memory_bytes < MIN_QUEUE_BYTES)
+        limits->memory_bytes < MIN_QUEUE_BYTES || limits->queue_time_ms > MAX_TIMEOUT_MS)
         return -EINVAL;
     if (check_timeout(&limits->handshake_timeout_ms, DEFAULT_HANDSHAKE_TIMEOUT_MS) != 0 ||
         check_timeout(&limits->keepalive_ms, DEFAULT_KEEPALIVE_MS) != 0 ||
@@ -138,6 +142,7 @@ hyperderp_limits options_limits(const hyperderp_relay_options *options)
         .connections_per_ip = options->connections_per_ip,
         .client_rate = options->client_rate,
         .client_burst = options->client_burst,
+        .queue_time_ms = options->queue_time_ms,
     };
 }
 

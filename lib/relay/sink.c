@@ -106,11 +106,56 @@ static struct drainer *become_drainer(struct worker *worker, struct sink *sink)
     return drainer;
 }
 
+void sink_expire(struct worker *worker, struct sink *sink)
+{
+    const struct outq_limits limits = limits_queue(&worker->relay->limits);
+    struct frame_list expired = {0};
+
+    pthread_mutex_lock(&sink->lock);
+    outq_expire(&sink->queue, &limits, worker_ms(worker), &expired);
+    pthread_mutex_unlock(&sink->lock);
+    sink_drop(worker, sink, &expired, HYPERDERP_DROP_EXPIRED);
+}
+
+/* Has the queue sort data by its senders. Without memory it stays as it is. */
+static void sort_queue(struct worker *worker, struct sink *sink)
+{
+    struct frame *memory =
+        frame_alloc(&worker->frames, OUTQ_SENDERS_SIZE, FRAME_USE_WAITING, worker->index);
+
+    if (!memory)
+        return;
+    pthread_mutex_lock(&sink->lock);
+    memory = outq_sort(&sink->queue, memory, worker_random(worker));
+    pthread_mutex_unlock(&sink->lock);
+    if (memory)
+        frame_free(&worker->frames, memory);
+}
+
+/* Needs the sink's lock, which it gives back, and somebody who drains the sink. */
+static bool enqueue(struct worker *worker, struct sink *sink, struct frame *frame)
+{
+    const struct outq_limits limits = limits_queue(&worker->relay->limits);
+    struct frame_list expired = {0}, dropped = {0};
+
+    outq_expire(&sink->queue, &limits, frame->queued_at, &expired);
+    outq_push(&sink->queue, &limits, frame, &dropped);
+    bool sort = outq_wants_sorting(&sink->queue);
+    pthread_mutex_unlock(&sink->lock);
+    /* Of the relay's own frames the new one gives way, of packets an older one. */
+    bool kept = dropped.head != frame;
+    sink_drop(worker, sink, &expired, HYPERDERP_DROP_EXPIRED);
+    sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
+    if (sort)
+        sort_queue(worker, sink);
+    return kept;
+}
+
 bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame)
 {
     struct drainer *drainer = own_drainer(worker, sink);
-    struct frame_list dropped = {0};
 
+    frame->queued_at = worker_ms(worker);
     if (drainer && drainer_add_frame(drainer, frame))
         return true;
     pthread_mutex_lock(&sink->lock);
@@ -119,15 +164,8 @@ bool sink_push(struct worker *worker, struct sink *sink, struct frame *frame)
         drop_one(worker, sink, frame, HYPERDERP_DROP_GONE);
         return false;
     }
-    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0) {
-        const struct outq_limits limits = limits_queue(&worker->relay->limits);
-        outq_push(&sink->queue, &limits, frame, &dropped);
-        pthread_mutex_unlock(&sink->lock);
-        /* Of the relay's own frames the new one gives way, of packets the oldest. */
-        bool kept = dropped.head != frame;
-        sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
-        return kept;
-    }
+    if (atomic_load_explicit(&sink->draining, memory_order_relaxed) != 0)
+        return enqueue(worker, sink, frame);
     drainer = become_drainer(worker, sink);
     pthread_mutex_unlock(&sink->lock);
     /* An empty drainer has room. */

@@ -205,6 +205,9 @@ void sink_break(struct sink *sink);
  */
 void sink_release_socket(struct sink *sink);
 
+/* Drops what has waited for too long; any worker. */
+void sink_expire(struct worker *worker, struct sink *sink);
+
 /* Counts and frees frames that will not be sent. */
 void sink_drop(struct worker *worker, struct sink *sink, struct frame_list *frames,
                hyperderp_drop_reason reason);

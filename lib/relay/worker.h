@@ -111,6 +111,12 @@ static inline struct tls_ciphers *worker_ciphers(struct worker *worker)
     return &worker->ciphers;
 }
 
+/* The time of the turn in milliseconds, which wraps: how long a frame has waited. */
+static inline uint32_t worker_ms(const struct worker *worker)
+{
+    return (uint32_t)(worker->now / 1000000);
+}
+
 /* CLOCK_MONOTONIC in ns, of this moment. */
 int64_t worker_clock(void);
 

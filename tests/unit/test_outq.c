@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "relay/outq.h"
+#include "wire/frame.h"
 
 static struct counters counters;
 static struct frame_depot depot;
@@ -40,15 +41,34 @@ static int end(void **state)
     return left == 0 ? 0 : -1;
 }
 
-/* A frame that carries its number. */
-static struct frame *make(enum frame_kind kind, size_t size, uint32_t number)
+/* The time at which frames are made, which goes on in tests of their age. */
+static uint32_t now;
+
+/* A frame that carries its number, and its sender where it has a key. */
+static struct frame *make_from(uint64_t sender, enum frame_kind kind, size_t size, uint32_t number)
 {
     struct frame *frame = frame_alloc(&pool, size, FRAME_USE_CONTROL, 0);
 
     assert_non_null(frame);
+    assert_true(size >= FRAME_HEADER_SIZE + sizeof(sender));
     frame->kind = (uint8_t)kind;
+    frame->queued_at = now;
     memcpy(frame->data, &number, sizeof(number));
+    memcpy(frame->data + FRAME_HEADER_SIZE, &sender, sizeof(sender));
     return frame;
+}
+
+static struct frame *make(enum frame_kind kind, size_t size, uint32_t number)
+{
+    return make_from(0, kind, size, number);
+}
+
+static uint64_t sender_of(const struct frame *frame)
+{
+    uint64_t sender;
+
+    memcpy(&sender, frame->data + FRAME_HEADER_SIZE, sizeof(sender));
+    return sender;
 }
 
 static uint32_t number_of(const struct frame *frame)
@@ -322,7 +342,7 @@ static void random_operations(void **state)
 
         if (random() % 4 > 0) {
             enum frame_kind kind = (enum frame_kind)(random() % FRAME_KINDS);
-            size_t size = 8 + (size_t)random() % (random() % 20 ? 200 : 4000);
+            size_t size = 13 + (size_t)random() % (random() % 20 ? 200 : 4000);
 
             outq_push(&queue, &limits, make(kind, size, model.next[kind]++), &dropped);
         } else {
@@ -358,6 +378,266 @@ static void random_operations(void **state)
     free_list(&left);
 }
 
+/* ---- Sorted by senders ---- */
+
+static void sort(struct outq *queue)
+{
+    struct frame *memory = frame_alloc(&pool, OUTQ_SENDERS_SIZE, FRAME_USE_CONTROL, 0);
+
+    assert_non_null(memory);
+    assert_true(outq_wants_sorting(queue));
+    assert_null(outq_sort(queue, memory, (uint64_t)random()));
+    assert_false(outq_wants_sorting(queue));
+}
+
+static void unsort(struct outq *queue)
+{
+    struct frame *memory = outq_unsort(queue);
+
+    assert_true(outq_is_empty(queue));
+    if (memory)
+        frame_free(&pool, memory);
+}
+
+/* Only a long queue is sorted, and memory that comes when it is short again is given back. */
+static void only_long_queues_are_sorted(void **state)
+{
+    struct frame_list batch = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    for (uint32_t i = 0; i < OUTQ_UNSORTED; i++) {
+        push(&queue, FRAME_KIND_DATA, i);
+        assert_false(outq_wants_sorting(&queue));
+    }
+    push(&queue, FRAME_KIND_DATA, OUTQ_UNSORTED);
+    assert_true(outq_wants_sorting(&queue));
+    outq_pop(&queue, 1, 1 << 20, &batch);
+    struct frame *memory = frame_alloc(&pool, OUTQ_SENDERS_SIZE, FRAME_USE_CONTROL, 0);
+    assert_non_null(memory);
+    assert_ptr_equal(outq_sort(&queue, memory, 1), memory);
+    frame_free(&pool, memory);
+    push(&queue, FRAME_KIND_DATA, OUTQ_UNSORTED + 1);
+    sort(&queue);
+    outq_purge(&queue, &batch);
+    for (uint32_t i = 0; i < OUTQ_UNSORTED + 2; i++)
+        expect(&batch, FRAME_KIND_DATA, i);
+    assert_null(batch.head);
+    unsort(&queue);
+}
+
+/* A sender at full speed, and 20 that send a hundredth of what is taken each: none of theirs is
+ * lost, though three quarters of all are, and none waits for more than a few batches. */
+static void who_sends_little_loses_nothing(void **state)
+{
+    const struct outq_limits limits = {.frames = 1024, .bytes = 2 << 20};
+    uint32_t sent[21] = {0}, got[21] = {0}, lost[21] = {0}, worst = 0;
+    struct outq queue = {0};
+    struct frame *frame;
+
+    (void)state;
+    for (now = 0; now < 20000; now++) {
+        struct frame_list dropped = {0}, batch = {0};
+        for (unsigned i = 0; i < 200; i++)
+            outq_push(&queue, &limits, make_from(20, FRAME_KIND_DATA, 1437, sent[20]++), &dropped);
+        outq_push(&queue, &limits, make_from(now % 20, FRAME_KIND_DATA, 1437, sent[now % 20]++),
+                  &dropped);
+        if (outq_wants_sorting(&queue))
+            sort(&queue);
+        outq_pop(&queue, 50, 65536, &batch);
+        while ((frame = frame_list_pop(&dropped))) {
+            lost[sender_of(frame)]++;
+            frame_free(&pool, frame);
+        }
+        while ((frame = frame_list_pop(&batch))) {
+            uint32_t waited = now - frame->queued_at;
+            got[sender_of(frame)]++;
+            if (sender_of(frame) < 20 && now > 100 && waited > worst)
+                worst = waited;
+            frame_free(&pool, frame);
+        }
+    }
+    print_message("of %u packets of the flood %u were lost; others waited at most %u batches\n",
+                  sent[20], lost[20], worst);
+    assert_true(lost[20] > sent[20] / 2);
+    assert_true(got[20] > 10000);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(lost[i], 0);
+        assert_true(sent[i] - got[i] <= 2);
+    }
+    assert_true(worst <= 2);
+    struct frame_list left = {0};
+    outq_purge(&queue, &left);
+    free_list(&left);
+    unsort(&queue);
+}
+
+/* ---- Age ---- */
+
+static void old_packets_are_dropped(void **state)
+{
+    const struct outq_limits limits = {.frames = 1000, .bytes = 1 << 20, .age_ms = 100};
+    const struct outq_limits ageless = {.frames = 1000, .bytes = 1 << 20};
+    struct frame_list expired = {0}, batch = {0};
+    struct outq queue = {0};
+
+    (void)state;
+    now = UINT32_MAX - 50; /* it wraps in between */
+    outq_expire(&queue, &limits, now, &expired);
+    for (uint32_t i = 0; i < 5; i++) {
+        push(&queue, FRAME_KIND_DATA, i);
+        push(&queue, FRAME_KIND_DISCO, i);
+        push(&queue, FRAME_KIND_CONTROL, i);
+        now += 20;
+    }
+    /* They are 100, 80, 60, 40 and 20 ms old. */
+    outq_expire(&queue, &limits, now, &expired);
+    assert_null(expired.head);
+    outq_expire(&queue, &limits, now - 500, &expired); /* a worker whose turn began before */
+    assert_null(expired.head);
+    outq_expire(&queue, &ageless, now + 1000000, &expired);
+    assert_null(expired.head);
+    outq_expire(&queue, &limits, now + 1, &expired);
+    expect(&expired, FRAME_KIND_DISCO, 0);
+    expect(&expired, FRAME_KIND_DATA, 0);
+    assert_null(expired.head);
+    assert_int_equal(packet_bytes(&queue), 800);
+    outq_expire(&queue, &limits, now + 41, &expired);
+    for (uint32_t i = 1; i < 3; i++)
+        expect(&expired, FRAME_KIND_DISCO, i);
+    for (uint32_t i = 1; i < 3; i++)
+        expect(&expired, FRAME_KIND_DATA, i);
+    assert_null(expired.head);
+    /* What comes back from a short send has its age. */
+    assert_int_equal(outq_pop(&queue, 100, 1 << 20, &batch), 9);
+    now += 50;
+    push(&queue, FRAME_KIND_DATA, 5);
+    outq_push_front(&queue, &limits, &batch, &expired);
+    outq_expire(&queue, &limits, now + 20, &expired);
+    expect(&expired, FRAME_KIND_DISCO, 3);
+    expect(&expired, FRAME_KIND_DATA, 3);
+    assert_null(expired.head);
+    /* The relay's own frames have no age. */
+    outq_expire(&queue, &limits, now + 1000, &expired);
+    expect(&expired, FRAME_KIND_DISCO, 4);
+    expect(&expired, FRAME_KIND_DATA, 4);
+    expect(&expired, FRAME_KIND_DATA, 5);
+    assert_null(expired.head);
+    assert_int_equal(queue.frames[FRAME_KIND_CONTROL], 5);
+    outq_purge(&queue, &batch);
+    free_list(&batch);
+}
+
+/* ---- Random events, against what must be true of each sender ---- */
+
+#define MANY_SENDERS 400
+
+/* Frames of a sender leave in the order in which they came, whether they are sent, give way or
+ * become too old. */
+struct by_sender {
+    uint32_t first[MANY_SENDERS], next[MANY_SENDERS];
+    uint32_t waiting;
+};
+
+static void goes(struct by_sender *model, struct frame *frame)
+{
+    assert_int_equal(number_of(frame), model->first[sender_of(frame)]++);
+    model->waiting--;
+    frame_free(&pool, frame);
+}
+
+/* One call's worth of events: what came to an end is checked by goes(). */
+static void one_push(struct outq *queue, const struct outq_limits *limits, struct by_sender *model,
+                     unsigned senders)
+{
+    struct frame_list expired = {0}, dropped = {0};
+    /* Some send much more than others. */
+    uint64_t sender =
+        random() % 2 ? (uint64_t)random() % (1 + senders / 20) : (uint64_t)random() % senders;
+    size_t size = 13 + (size_t)random() % (random() % 30 ? 1500 : 60000);
+    struct frame *frame;
+
+    outq_expire(queue, limits, now, &expired);
+    while ((frame = frame_list_pop(&expired))) {
+        assert_true((int32_t)(now - frame->queued_at) > (int32_t)limits->age_ms);
+        goes(model, frame);
+    }
+    outq_push(queue, limits, make_from(sender, FRAME_KIND_DATA, size, model->next[sender]++),
+              &dropped);
+    model->waiting++;
+    while ((frame = frame_list_pop(&dropped)))
+        goes(model, frame);
+    assert_true(packet_bytes(queue) <= limits->bytes);
+    assert_true(queue->frames[FRAME_KIND_DATA] <= limits->frames);
+    if (outq_wants_sorting(queue) && random() % 4 == 0)
+        sort(queue);
+}
+
+static void one_pop(struct outq *queue, const struct outq_limits *limits, struct by_sender *model,
+                    unsigned senders)
+{
+    struct frame_list batch = {0}, back = {0}, expired = {0}, dropped = {0};
+    struct frame *frame;
+
+    outq_expire(queue, limits, now, &expired);
+    while ((frame = frame_list_pop(&expired)))
+        goes(model, frame);
+    unsigned max = 1 + (unsigned)random() % 63;
+    unsigned count = outq_pop(queue, max, 65536, &batch), sent = (unsigned)random() % (max + 1);
+    assert_true(count <= max);
+    assert_int_equal(count == 0, model->waiting == 0);
+    while ((frame = frame_list_pop(&batch))) {
+        /* Where senders share a place, what comes back from a short send may hide an older one. */
+        if (limits->age_ms > 0 && senders < OUTQ_SENDERS)
+            assert_true((int32_t)(now - frame->queued_at) <= (int32_t)limits->age_ms);
+        if (sent > 0) {
+            sent--;
+            goes(model, frame);
+        } else {
+            frame_list_push(&back, frame);
+        }
+    }
+    outq_push_front(queue, limits, &back, &dropped);
+    while ((frame = frame_list_pop(&dropped)))
+        goes(model, frame);
+    if (outq_is_empty(queue))
+        unsort(queue);
+}
+
+static void random_senders(void **state)
+{
+    static const unsigned senders[] = {1, 3, 30, 150, 190, 400};
+    static const struct outq_limits limits[] = {{.frames = 1024, .bytes = 2 << 20},
+                                                {.frames = 200, .bytes = 131072},
+                                                {.frames = 1024, .bytes = 2 << 20, .age_ms = 40}};
+    struct frame *frame;
+
+    (void)state;
+    for (unsigned run = 0; run < 18; run++) {
+        static struct by_sender model;
+        struct outq queue = {0};
+        struct frame_list left = {0};
+        memset(&model, 0, sizeof(model));
+        now = run * 0x20000000u - 100;
+        for (unsigned step = 0; step < 30000; step++) {
+            now += random() % 8 == 0;
+            if (random() % (step / 3000 % 2 ? 60 : 20) > 0)
+                one_push(&queue, &limits[run % 3], &model, senders[run / 3]);
+            else
+                one_pop(&queue, &limits[run % 3], &model, senders[run / 3]);
+            assert_int_equal(queue.frames[FRAME_KIND_DATA], model.waiting);
+        }
+        outq_purge(&queue, &left);
+        while ((frame = frame_list_pop(&left)))
+            goes(&model, frame);
+        assert_int_equal(model.waiting, 0);
+        for (unsigned i = 0; i < MANY_SENDERS; i++)
+            assert_int_equal(model.first[i], model.next[i]);
+        assert_int_equal(packet_bytes(&queue), 0);
+        unsort(&queue);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +648,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(disco_is_bounded_by_bytes, begin, end),
         cmocka_unit_test_setup_teardown(put_back_in_front, begin, end),
         cmocka_unit_test_setup_teardown(random_operations, begin, end),
+        cmocka_unit_test_setup_teardown(only_long_queues_are_sorted, begin, end),
+        cmocka_unit_test_setup_teardown(who_sends_little_loses_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(old_packets_are_dropped, begin, end),
+        cmocka_unit_test_setup_teardown(random_senders, begin, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
