@@ -317,9 +317,9 @@ static void every_key_at_once(void **state)
 static void the_library_takes_the_bounds(void **state)
 {
     (void)state;
-    static const char *const names[] = {"queue_frames",      "queue_bytes", "memory",
-                                        "handshake_timeout", "keepalive",   "write_timeout",
-                                        "max_connections"};
+    static const char *const names[] = {"queue_frames",      "queue_bytes",    "memory",
+                                        "handshake_timeout", "keepalive",      "write_timeout",
+                                        "queue_time",        "max_connections"};
 
     for (size_t i = 0; i < 2 * COUNT(names); i++) {
         const struct schema_key *key = schema_find("limits", names[i / 2]);
@@ -335,6 +335,7 @@ static void the_library_takes_the_bounds(void **state)
         options.queue_frames = (unsigned)config.limits.queue_frames;
         options.queue_bytes = config.limits.queue_bytes;
         options.memory_bytes = config.limits.memory;
+        options.queue_time_ms = (unsigned)config.limits.queue_time_ms;
         options.handshake_timeout_ms = (unsigned)config.limits.handshake_timeout_ms;
         options.keepalive_ms = (unsigned)config.limits.keepalive_ms;
         options.write_timeout_ms = (unsigned)config.limits.write_timeout_ms;

@@ -262,7 +262,7 @@ func (c counters) checkAtRest(t *testing.T) {
 	t.Helper()
 	var drops uint64
 	for _, reason := range []string{"unknown_peer", "queue_full", "gone", "write_error", "memory",
-		"duplicate_key"} {
+		"duplicate_key", "expired"} {
 		for _, kind := range []string{"data", "disco"} {
 			drops += c.get(t, "drop_"+reason+"_"+kind)
 		}

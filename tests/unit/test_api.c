@@ -217,6 +217,9 @@ static void test_options_out_of_range(void **state)
     assert_int_equal(NEW_WITH(keepalive_ms, 86400001), -EINVAL);
     assert_int_equal(NEW_WITH(write_timeout_ms, 86400001), -EINVAL);
     assert_int_equal(NEW_WITH(write_timeout_ms, 86400000), 0);
+    assert_int_equal(NEW_WITH(queue_time_ms, 86400001), -EINVAL);
+    assert_int_equal(NEW_WITH(queue_time_ms, 86400000), 0);
+    assert_int_equal(NEW_WITH(queue_time_ms, 0), 0);
     assert_int_equal(NEW_WITH(max_connections, 1), 0);
     assert_int_equal(NEW_WITH(home, "default"), 0);
     assert_int_equal(NEW_WITH(home, "blank"), 0);
@@ -259,7 +262,7 @@ static void test_identity(void **state)
 static void test_names(void **state)
 {
     static const char *const reasons[HYPERDERP_DROP_REASONS] = {
-        "unknown_peer", "queue_full", "gone", "write_error", "memory", "duplicate_key"};
+        "unknown_peer", "queue_full", "gone", "write_error", "memory", "duplicate_key", "expired"};
     (void)state;
 
     for (int i = 0; i < HYPERDERP_DROP_REASONS; i++)

@@ -132,6 +132,7 @@ static void names(void **state)
     assert_string_equal(hyperderp_drop_reason_name(HYPERDERP_DROP_GONE), "gone");
     assert_string_equal(hyperderp_drop_reason_name(HYPERDERP_DROP_WRITE_ERROR), "write_error");
     assert_string_equal(hyperderp_drop_reason_name(HYPERDERP_DROP_MEMORY), "memory");
+    assert_string_equal(hyperderp_drop_reason_name(HYPERDERP_DROP_EXPIRED), "expired");
     assert_string_equal(hyperderp_drop_reason_name((hyperderp_drop_reason)HYPERDERP_DROP_REASONS),
                         "unknown");
 }

@@ -34,6 +34,7 @@ static void defaults(void **state)
         assert_int_equal(options.queue_frames, 1024);
         assert_int_equal(options.queue_bytes, 2 << 20);
         assert_int_equal(options.memory_bytes, 256 << 20);
+        assert_int_equal(options.queue_time_ms, 2000);
         assert_int_equal(options.handshake_timeout_ms, 10000);
         assert_int_equal(options.keepalive_ms, 60000);
         assert_int_equal(options.write_timeout_ms, 15000);
@@ -56,6 +57,7 @@ static void what_is_given_stays(void **state)
     given.queue_frames = 1;
     given.queue_bytes = 131072;
     given.memory_bytes = 131072;
+    given.queue_time_ms = 0;
     given.handshake_timeout_ms = 1;
     given.keepalive_ms = 86400000;
     given.write_timeout_ms = 2;
@@ -69,6 +71,7 @@ static void what_is_given_stays(void **state)
     assert_int_equal(options.queue_frames, 1);
     assert_int_equal(options.queue_bytes, 131072);
     assert_int_equal(options.memory_bytes, 131072);
+    assert_int_equal(options.queue_time_ms, 0);
     assert_int_equal(options.handshake_timeout_ms, 1);
     assert_int_equal(options.keepalive_ms, 86400000);
     assert_int_equal(options.write_timeout_ms, 2);
@@ -198,6 +201,7 @@ static void out_of_range(void **state)
     REFUSED(queue_bytes, (size_t)UINT32_MAX);
     REFUSED(queue_bytes, SIZE_MAX);
     REFUSED(memory_bytes, 131071);
+    REFUSED(queue_time_ms, 86400001);
     REFUSED(handshake_timeout_ms, 86400001);
     REFUSED(keepalive_ms, 86400001);
     REFUSED(write_timeout_ms, UINT32_MAX);
