@@ -235,23 +235,25 @@ static const char full_toml[] = "workers = 3\n"
                                 "offload = \"user\"\n"
                                 "[stun]\naddress = \"[::1]:3479\"\n"
                                 "[metrics]\naddress = \"\"\ndebug_endpoints = true\n"
-                                "[limits]\nqueue_bytes = \"2MiB\"\nmemory = 1000000\n"
+                                "[limits]\nqueue_bytes = \"2MiB\"\nqueue_time = \"30s\"\n"
+                                "memory = 1000000\n"
                                 "keepalive = \"1500ms\"\ndrain_timeout = \"2m\"\n"
                                 "[io]\nengine = \"epoll\"\nsqpoll = true\n";
-static const char full_yaml[] = "workers: 3\n"
-                                "pin_workers: [0, 2]\n"
-                                "key_file: '/k \"q\".key'\n"
-                                "log_level: warn\n"
-                                "log_format: json\n"
-                                "listener:\n"
-                                "  - address: ':1'\n    tls: false\n"
-                                "  - {address: '[::1]:2', tls: false}\n"
-                                "tls: {cert: /c, key: /k, hostname: '::1', offload: user}\n"
-                                "stun: {address: '[::1]:3479'}\n"
-                                "metrics:\n  address: ''\n  debug_endpoints: true\n"
-                                "limits:\n  queue_bytes: 2MiB\n  memory: 1000000\n"
-                                "  keepalive: 1500ms\n  drain_timeout: 2m\n"
-                                "io: {engine: epoll, sqpoll: true}\n";
+static const char full_yaml[] =
+    "workers: 3\n"
+    "pin_workers: [0, 2]\n"
+    "key_file: '/k \"q\".key'\n"
+    "log_level: warn\n"
+    "log_format: json\n"
+    "listener:\n"
+    "  - address: ':1'\n    tls: false\n"
+    "  - {address: '[::1]:2', tls: false}\n"
+    "tls: {cert: /c, key: /k, hostname: '::1', offload: user}\n"
+    "stun: {address: '[::1]:3479'}\n"
+    "metrics:\n  address: ''\n  debug_endpoints: true\n"
+    "limits:\n  queue_bytes: 2MiB\n  queue_time: 30s\n  memory: 1000000\n"
+    "  keepalive: 1500ms\n  drain_timeout: 2m\n"
+    "io: {engine: epoll, sqpoll: true}\n";
 
 static void what_is_printed_reads_back_to_the_same(void **state)
 {
@@ -278,7 +280,8 @@ static void what_is_printed_reads_back_to_the_same(void **state)
     assert_string_equal(seen[0], seen[1]);
     assert_string_equal(seen[2], seen[3]);
     assert_non_null(strstr(seen[2], "keepalive = \"1500ms\"\n"));
-    assert_non_null(strstr(seen[2], "queue_bytes = \"2MiB\"\nmemory = \"1000000B\"\n"));
+    assert_non_null(strstr(seen[2], "queue_bytes = \"2MiB\"\nqueue_time = \"30s\"\n"
+                                    "memory = \"1000000B\"\n"));
     for (size_t i = 0; i < 4; i++)
         free(seen[i]);
 }

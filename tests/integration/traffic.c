@@ -149,7 +149,7 @@ void client_settle(struct client_socket *client)
     assert_memory_equal(message.payload, &number, FRAME_PING_SIZE);
 }
 
-int tcp_connect(const char *address)
+static int tcp_connect_small(const char *address, int receive_buffer)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
@@ -158,10 +158,32 @@ int tcp_connect(const char *address)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
     assert_true(fd >= 0);
+    if (receive_buffer > 0) /* before it tells the other side how much it takes */
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(int)), 0);
     if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
         fail_msg("cannot connect to %s: %s", address, strerror(errno));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return fd;
+}
+
+int tcp_connect(const char *address)
+{
+    return tcp_connect_small(address, 0);
+}
+
+struct client_socket *client_join_small(const char *address, int receive_buffer)
+{
+    struct client_options options = {
+        .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = true}};
+    struct client_socket *client;
+
+    assert_int_equal(hyperderp_private_key_generate(&options.private_key), 0);
+    int error =
+        client_socket_connect_over(&client, tcp_connect_small(address, receive_buffer), address,
+                                   &options, matrix_is_tls() ? trust() : NULL, PATIENCE_MS);
+    if (error)
+        fail_msg("cannot join %s: %s", address, strerror(-error));
+    return client;
 }
 
 bool tcp_await_end(int fd, int timeout_ms)
