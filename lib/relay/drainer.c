@@ -73,6 +73,7 @@ struct drainer *drainer_new(struct worker *worker, struct sink *sink)
     sink_ref(sink);
     drainer->sink = sink;
     drainer->phase = DRAINER_STAGING;
+    drainer->narrow = false;
     schedule(drainer);
     return drainer;
 }
@@ -338,6 +339,7 @@ static void await_room(struct drainer *drainer)
     struct worker *worker = drainer->worker;
     io_token token = io_token_make(IO_OP_WRITABLE, drainer->slot, drainer->generation);
 
+    drainer->narrow = true;
     if (io_await_writable(worker->loop, drainer->sink->fd, token) == 0) {
         drainer->phase = DRAINER_WAITING;
     } else {
@@ -439,6 +441,12 @@ static void become_idle(struct sink *sink, struct frame_list *left)
         sink_shut(sink);
 }
 
+/* How much is taken from the queue at a time. */
+static uint32_t batch_bytes(const struct drainer *drainer)
+{
+    return drainer->narrow && sink_makes_sealed(drainer->sink) ? DRAINER_NARROW : DRAINER_BYTES;
+}
+
 /*
  * What comes after a send. rest is what it left over; full tells that the socket had no more room.
  * Returns true when another batch is loaded; otherwise the drainer waits or is gone.
@@ -464,7 +472,7 @@ static bool go_on(struct drainer *drainer, struct frame_list *rest, bool full)
         become_idle(sink, &left);
     /* One less than fits: the half-sent frame goes first. What is sealed and pending goes alone. */
     else if (next == NEXT_SEND && !(sink_makes_sealed(sink) && sink->pending.head))
-        outq_pop(&sink->queue, DRAINER_PIECES - 1, DRAINER_BYTES, &batch);
+        outq_pop(&sink->queue, DRAINER_PIECES - 1, batch_bytes(drainer), &batch);
     pthread_mutex_unlock(&sink->lock);
     sink_drop(worker, sink, &dropped, HYPERDERP_DROP_QUEUE_FULL);
     sink_drop(worker, sink, &expired, HYPERDERP_DROP_EXPIRED);

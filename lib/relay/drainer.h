@@ -20,6 +20,9 @@
 /* What one send takes: pieces of memory, and bytes after which no further piece is added. */
 #define DRAINER_PIECES 64
 #define DRAINER_BYTES  65536
+/* The same for what is sealed, once the socket has been full: nothing passes what is sealed, so that
+ * pings would wait for it. A whole record. */
+#define DRAINER_NARROW 16384
 #define DRAINER_MAX    (DRAINER_BYTES - 1 + FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET)
 
 struct sink;
@@ -51,6 +54,7 @@ struct drainer {
     unsigned packets; /* in all pieces */
     size_t bytes;     /* in all pieces */
     bool sealed;      /* the pieces are records of TLS, or parts of WebSocket messages */
+    bool narrow;      /* the socket has been full */
     struct msghdr message;
     struct iovec iov[DRAINER_PIECES];
     struct drainer_piece piece[DRAINER_PIECES];

@@ -95,32 +95,35 @@ void outq_push_front(struct outq *queue, const struct outq_limits *limits,
     trim(queue, limits, dropped);
 }
 
-static unsigned pop_lane(struct outq *queue, unsigned kind, unsigned max_frames, uint32_t max_bytes,
-                         uint32_t *bytes, struct frame_list *batch)
+/* The lane of which the next frame is taken, given what a batch has of each. The queue is not
+ * empty.
+ */
+static unsigned next_kind(const struct outq *queue, const uint32_t bytes[FRAME_KINDS])
 {
-    unsigned count = 0;
-
-    while (count < max_frames && *bytes < max_bytes && queue->frames[kind] > 0) {
-        struct frame *frame = lane_pop(queue, kind);
-        *bytes += frame->size;
-        frame_list_push(batch, frame);
-        count++;
-    }
-    return count;
+    if (queue->frames[FRAME_KIND_CONTROL] > 0)
+        return FRAME_KIND_CONTROL;
+    if (queue->frames[FRAME_KIND_DISCO] == 0)
+        return FRAME_KIND_DATA;
+    if (queue->frames[FRAME_KIND_DATA] == 0)
+        return FRAME_KIND_DISCO;
+    uint32_t disco = bytes[FRAME_KIND_DISCO] + queue->lanes[FRAME_KIND_DISCO].head->size;
+    return disco <= bytes[FRAME_KIND_DATA] + OUTQ_DISCO_AHEAD ? FRAME_KIND_DISCO : FRAME_KIND_DATA;
 }
 
 unsigned outq_pop(struct outq *queue, unsigned max_frames, uint32_t max_bytes,
                   struct frame_list *batch)
 {
-    /* While data waits, disco gets half of what the relay's own frames leave. */
-    unsigned share = queue->frames[FRAME_KIND_DATA] > 0 ? 2 : 1;
-    uint32_t bytes = 0;
-    unsigned count = pop_lane(queue, FRAME_KIND_CONTROL, max_frames, max_bytes, &bytes, batch);
+    uint32_t bytes[FRAME_KINDS] = {0}, sum = 0;
+    unsigned count = 0;
 
-    count += pop_lane(queue, FRAME_KIND_DISCO, (max_frames - count) / share, max_bytes / share,
-                      &bytes, batch);
-    count += pop_lane(queue, FRAME_KIND_DATA, max_frames - count, max_bytes, &bytes, batch);
-    count += pop_lane(queue, FRAME_KIND_DISCO, max_frames - count, max_bytes, &bytes, batch);
+    while (count < max_frames && sum < max_bytes && !outq_is_empty(queue)) {
+        unsigned kind = next_kind(queue, bytes);
+        struct frame *frame = lane_pop(queue, kind);
+        bytes[kind] += frame->size;
+        sum += frame->size;
+        frame_list_push(batch, frame);
+        count++;
+    }
     return count;
 }
 

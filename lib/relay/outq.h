@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What waits for one destination: a bounded queue in three lanes. The relay's own frames go first,
- * then disco, then data; disco never takes more than half of a batch while data waits. Packets that
+ * then disco, then data; of what is sent while data waits, data is half. Packets that
  * have waited for too long are dropped. A full lane of disco loses its oldest, one of data the
  * oldest of a sender that has much in it. Not locked: the sink that owns it does that.
  */
@@ -19,6 +19,10 @@
 
 /* The part of the bytes that disco may have, so that it never pushes data out by its mass. */
 #define OUTQ_DISCO_SHARE 8
+
+/* While data waits, disco has at most so many bytes more than data, at each point of a batch: some
+ * pings pass at once, and yet data is half of whatever part of the batch the kernel takes. */
+#define OUTQ_DISCO_AHEAD 1024
 
 /* Frames of data that wait as they came; more are sorted by their senders. About what one batch
  * takes: of that nobody has to wait for another for long. */

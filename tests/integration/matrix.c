@@ -70,6 +70,14 @@ static bool is_wanted(hyperderp_engine engine)
            strstr(wanted, hyperderp_engine_name(engine)) != NULL;
 }
 
+/* Whether a test is one of those that the environment names, if it does. */
+static bool is_named(const char *name)
+{
+    const char *wanted = getenv("RELAY_TESTS");
+
+    return wanted == NULL || *wanted == '\0' || strstr(wanted, name) != NULL;
+}
+
 static void skip_io_uring(void **state)
 {
     (void)state;
@@ -109,8 +117,8 @@ int matrix_run(const char *group, const struct matrix_test *tests, size_t count)
         bool first = true;
         for (size_t c = 0; c < CELLS; c++) {
             bool runs = uring || cells[c].engine != HYPERDERP_ENGINE_IO_URING;
-            if (!is_wanted(cells[c].engine) || !has_cell(&tests[t], &cells[c], first && runs) ||
-                used == MAX_CASES)
+            if (!is_wanted(cells[c].engine) || !is_named(tests[t].name) ||
+                !has_cell(&tests[t], &cells[c], first && runs) || used == MAX_CASES)
                 continue;
             first = first && !runs;
             snprintf(names[used], NAME_SIZE, "%s/%s/%u%s", tests[t].name,

@@ -57,8 +57,8 @@ struct matrix_test {
 bool matrix_is_tls(void);
 
 /* Runs the tests as a cmocka group and returns the exit status of the program. The environment's
- * RELAY_ENGINES may name the engines to use; io_uring is skipped where the kernel does not allow
- * it. */
+ * RELAY_ENGINES may name the engines to use, RELAY_TESTS the tests to run; io_uring is skipped
+ * where the kernel does not allow it. */
 int matrix_run(const char *group, const struct matrix_test *tests, size_t count);
 
 /* Microseconds of a clock that only goes forward. */
