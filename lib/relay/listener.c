@@ -18,7 +18,7 @@
 
 /* What the kernel may hold of a connection unsent: short, so that packets wait where the relay can
  * drop the oldest and let disco pass. */
-#define NOTSENT_LOWAT 131072
+#define NOTSENT_LOWAT 32768
 
 void listener_format_address(int fd, char out[LISTENER_ADDRESS_SIZE])
 {
