@@ -21,8 +21,8 @@
 #define DRAINER_PIECES 64
 #define DRAINER_BYTES  65536
 /* The same for what is sealed, once the socket has been full: nothing passes what is sealed, so that
- * pings would wait for it. A whole record. */
-#define DRAINER_NARROW 16384
+ * pings would wait for it. Two records. */
+#define DRAINER_NARROW 32768
 #define DRAINER_MAX    (DRAINER_BYTES - 1 + FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET)
 
 struct sink;

@@ -22,17 +22,21 @@
 #include "traffic.h"
 
 #define PACKET_SIZE    1400
+#define FRAME_SIZE     (FRAME_PACKET_OVERHEAD + PACKET_SIZE)
 #define RECEIVE_BUFFER 16384
+
+/* Packets in a write of one that floods. */
+#define BURST 8
 
 #define SLOW_SENDERS 20
 #define SLOW_RATE    100 /* packets/s each */
 
 #define TEST_SECONDS (SANITIZED ? 6 : 3)
 
-/* What the issue asks for, on a machine of its own; sanitizers and TLS in them cost ten times the
- * CPU, so that threads wait for cores and not in queues. */
-#define PING_P99_US (SANITIZED ? 100000 : 5000)
+/* A round trip, of which the destination takes one half. */
+#define PING_P99_US 5000
 #define PING_RATE   500
+#define PING_SIZE   170
 #define MAX_PINGS   (TEST_SECONDS * PING_RATE)
 
 enum packet_kind { KIND_DATA = 'd', KIND_DISCO = 'p' };
@@ -159,15 +163,16 @@ struct sender {
     unsigned first; /* the number of the first of them */
     const struct client_socket *to;
     enum packet_kind kind;
-    unsigned rate; /* packets/s of all of them; 0: as many as can be */
+    unsigned rate;  /* packets/s of all of them; 0: as many as can be */
+    unsigned burst; /* packets in each write */
     pthread_t thread;
     atomic_bool stop;
     uint32_t sent[SLOW_SENDERS]; /* by each */
     int error;
 };
 
-static size_t make_packet(uint8_t packet[PACKET_SIZE], enum packet_kind kind, unsigned sender,
-                          uint32_t number)
+static void make_packet(uint8_t packet[PACKET_SIZE], enum packet_kind kind, unsigned sender,
+                        uint32_t number)
 {
     struct content content = {
         .kind = (uint8_t)kind, .sender = (uint8_t)sender, .number = number, .sent_at = now_us()};
@@ -176,21 +181,30 @@ static size_t make_packet(uint8_t packet[PACKET_SIZE], enum packet_kind kind, un
     if (kind == KIND_DISCO)
         memcpy(packet, disco_magic, sizeof(disco_magic));
     memcpy(packet + CONTENT_AT, &content, sizeof(content));
-    return PACKET_SIZE;
+}
+
+static void make_frame(struct sender *sender, unsigned who, uint8_t *frame)
+{
+    frame_header_encode(frame, FRAME_SEND_PACKET, FRAME_SIZE - FRAME_HEADER_SIZE);
+    memcpy(frame + FRAME_HEADER_SIZE, client_socket_key(sender->to), HYPERDERP_KEY_SIZE);
+    make_packet(frame + FRAME_PACKET_OVERHEAD, sender->kind, sender->first + who,
+                sender->sent[who]++);
 }
 
 static void *sender_run(void *arg)
 {
     struct sender *sender = arg;
     int64_t start = now_us();
-    uint8_t packet[PACKET_SIZE];
+    uint8_t frames[BURST * FRAME_SIZE];
 
     for (uint64_t i = 0; !atomic_load(&sender->stop) && !sender->error; i++) {
         unsigned who = (unsigned)(i % sender->clients);
-        size_t len = make_packet(packet, sender->kind, sender->first + who, sender->sent[who]++);
-        sender->error = client_socket_send(sender->client[who], client_socket_key(sender->to),
-                                           packet, len, PATIENCE_MS);
-        int64_t due = sender->rate ? start + (int64_t)(i * 1000000 / sender->rate) : 0;
+        for (unsigned k = 0; k < sender->burst; k++)
+            make_frame(sender, who, frames + k * FRAME_SIZE);
+        sender->error = client_socket_send_raw(sender->client[who], frames,
+                                               sender->burst * FRAME_SIZE, PATIENCE_MS);
+        int64_t due =
+            sender->rate ? start + (int64_t)(i * sender->burst * 1000000 / sender->rate) : 0;
         if (due > now_us() + 500)
             sleep_until(due);
     }
@@ -201,8 +215,12 @@ static void sender_start(struct sender *sender, const char *address, unsigned cl
                          unsigned first, const struct client_socket *to, enum packet_kind kind,
                          unsigned rate)
 {
-    *sender =
-        (struct sender){.clients = clients, .first = first, .to = to, .kind = kind, .rate = rate};
+    *sender = (struct sender){.clients = clients,
+                              .first = first,
+                              .to = to,
+                              .kind = kind,
+                              .rate = rate,
+                              .burst = clients > 1 ? 1 : BURST};
     for (unsigned i = 0; i < clients; i++)
         sender->client[i] = client_join(address, NULL);
     assert_int_equal(pthread_create(&sender->thread, NULL, sender_run, sender), 0);
@@ -230,8 +248,18 @@ static int compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Takes what has come back by that time; each round trip is noted. */
-static void take_pongs(struct client_socket *pinger, int64_t until, int64_t *trips, uint32_t *count)
+/* Round trips, of one destination. */
+struct trips {
+    int64_t us[MAX_PINGS];
+    uint32_t count;
+};
+
+/* The destinations of pings are told apart by what they say is their sender. */
+enum { TO_SATURATED, TO_IDLE, DESTINATIONS };
+
+/* Takes what has come back by that time. */
+static void take_pongs(struct client_socket *pinger, int64_t until,
+                       struct trips trips[DESTINATIONS])
 {
     for (int64_t left = until - now_us(); left > 0; left = until - now_us()) {
         struct client_message message;
@@ -243,54 +271,98 @@ static void take_pongs(struct client_socket *pinger, int64_t until, int64_t *tri
         if (message.type != CLIENT_MESSAGE_PACKET)
             continue;
         memcpy(&content, message.payload + CONTENT_AT, sizeof(content));
-        assert_int_equal(content.number, *count); /* none is lost, either */
-        trips[(*count)++] = now_us() - content.sent_at;
+        assert_in_range(content.sender, TO_SATURATED, TO_IDLE);
+        struct trips *of = &trips[content.sender];
+        assert_int_equal(content.number, of->count); /* none is lost, either */
+        of->us[of->count++] = now_us() - content.sent_at;
     }
+}
+
+/* Sends pings to both destinations at the same times, and waits for all that come back. */
+static void exchange_pings(struct client_socket *pinger,
+                           const struct client_socket *to[DESTINATIONS],
+                           struct trips trips[DESTINATIONS])
+{
+    uint8_t packet[PACKET_SIZE];
+    int64_t start = now_us();
+
+    for (uint32_t i = 0; i < MAX_PINGS; i++) {
+        for (unsigned d = 0; d < DESTINATIONS; d++) {
+            make_packet(packet, KIND_DISCO, d, i);
+            client_send(pinger, to[d], packet, PING_SIZE);
+        }
+        take_pongs(pinger, start + (int64_t)(i + 1) * 1000000 / PING_RATE, trips);
+    }
+    while (trips[TO_SATURATED].count < MAX_PINGS || trips[TO_IDLE].count < MAX_PINGS)
+        take_pongs(pinger, now_us() + 1000, trips);
+    for (unsigned d = 0; d < DESTINATIONS; d++)
+        qsort(trips[d].us, MAX_PINGS, sizeof(trips[d].us[0]), compare);
+}
+
+static int64_t percentile(const struct trips *trips, unsigned of_100)
+{
+    return trips->us[MAX_PINGS * of_100 / 100];
+}
+
+/* What 99 of 100 may take. Pings to an idle destination tell how long threads wait for a core. */
+static int64_t ping_bound(int64_t idle_p99)
+{
+    if (SANITIZED) {
+        print_message("under a sanitizer the bound is 100 ms\n");
+        return 100000;
+    }
+    if (idle_p99 <= 700)
+        return PING_P99_US;
+    print_message("the machine is busy, as 1 of 100 pings to an idle destination took %.2f ms: the "
+                  "receiver waits for a core as well, and the bound is 30 ms\n",
+                  (double)idle_p99 / 1000);
+    return 30000;
 }
 
 static void test_pings_pass(void **state)
 {
-    static int64_t trips[MAX_PINGS];
-    static struct receiver receiver;
+    static struct trips trips[DESTINATIONS];
+    static struct receiver receiver, idle;
     static struct sender flood;
     hyperderp_relay_options options;
     struct embedded relay;
-    uint8_t packet[PACKET_SIZE];
-    uint32_t count = 0;
 
+    memset(trips, 0, sizeof(trips));
     embedded_options(&options, *state);
     embedded_start(&relay, &options);
     struct client_socket *pinger = client_join(relay.address, NULL);
     receiver_start(&receiver, relay.address, SANITIZED ? 7000000 : 28000000);
-    receiver.pinger = pinger;
+    receiver_start(&idle, relay.address, UINT64_C(1) << 40);
+    receiver.pinger = idle.pinger = pinger;
+    atomic_store(&idle.ends_at, MAX_PINGS);
     receiver_go(&receiver);
-    sender_start(&flood, relay.address, 1, 0, receiver.client, KIND_DATA,
+    receiver_go(&idle);
+    sender_start(&flood, relay.address, 1, SLOW_SENDERS, receiver.client, KIND_DATA,
                  SANITIZED ? 15000 : 40000);
     while (embedded_drops(&relay, HYPERDERP_DROP_QUEUE_FULL) == 0)
         sleep_until(now_us() + 1000);
-    int64_t start = now_us();
-    for (uint32_t i = 0; i < MAX_PINGS; i++) {
-        size_t len = make_packet(packet, KIND_DISCO, 1, i);
-        client_send(pinger, receiver.client, packet, len);
-        take_pongs(pinger, start + (int64_t)(i + 1) * 1000000 / PING_RATE, trips, &count);
-    }
+    const struct client_socket *to[DESTINATIONS] = {receiver.client, idle.client};
+    exchange_pings(pinger, to, trips);
     uint64_t full = embedded_drops(&relay, HYPERDERP_DROP_QUEUE_FULL);
-    while (count < MAX_PINGS)
-        take_pongs(pinger, now_us() + 1000, trips, &count);
     sender_stop(&flood);
-    receiver_drain(&receiver, &relay, count);
-    qsort(trips, count, sizeof(trips[0]), compare);
-    print_message("%u pings through a destination that lost %" PRIu64 " packets of data: "
-                  "p50 %.2f ms, p99 %.2f ms, at most %.2f ms\n",
-                  count, full, (double)trips[count / 2] / 1000,
-                  (double)trips[count * 99 / 100] / 1000, (double)trips[count - 1] / 1000);
-    if (SANITIZED)
-        print_message("with a sanitizer the bound is %d ms, not 5\n", PING_P99_US / 1000);
+    /* Delivered besides what the receiver gets: pongs of both, and pings of the other. */
+    receiver_drain(&receiver, &relay, 3 * MAX_PINGS);
+    pthread_join(idle.thread, NULL);
+    for (unsigned d = 0; d < DESTINATIONS; d++)
+        print_message(
+            "%d pings to %s destination: p50 %.2f ms, p99 %.2f ms, at most %.2f ms\n", MAX_PINGS,
+            d == TO_IDLE ? "an idle" : "the saturated", (double)percentile(&trips[d], 50) / 1000,
+            (double)percentile(&trips[d], 99) / 1000, (double)trips[d].us[MAX_PINGS - 1] / 1000);
+    print_message("the saturated one lost %" PRIu64 " packets of data\n", full);
     assert_true(full > 1000);
-    assert_int_equal(receiver.received[1], MAX_PINGS);
-    assert_true(trips[count * 99 / 100] <= PING_P99_US);
+    assert_int_equal(receiver.received[TO_SATURATED], MAX_PINGS);
+    assert_null(idle.fault);
+    assert_true(SANITIZED || percentile(&trips[TO_SATURATED], 50) <= PING_P99_US);
+    assert_true(percentile(&trips[TO_SATURATED], 99) <=
+                ping_bound(percentile(&trips[TO_IDLE], 99)));
     client_socket_close(pinger);
     client_socket_close(receiver.client);
+    client_socket_close(idle.client);
     embedded_stop(&relay, NULL);
 }
 
@@ -399,8 +471,8 @@ static void test_old_packets_are_dropped(void **state)
     embedded_await_fall(&relay, queued_bytes, 200000);
     uint64_t expired = embedded_drops(&relay, HYPERDERP_DROP_EXPIRED);
     uint8_t packet[PACKET_SIZE];
-    size_t len = make_packet(packet, KIND_DATA, 1, 0);
-    client_send(sender, receiver, packet, len);
+    make_packet(packet, KIND_DATA, 1, 0);
+    client_send(sender, receiver, packet, PACKET_SIZE);
     uint32_t received = 0;
     do {
         assert_int_equal(client_socket_recv(receiver, &message, PATIENCE_MS), 0);
