@@ -20,8 +20,8 @@
 /* What one send takes: pieces of memory, and bytes after which no further piece is added. */
 #define DRAINER_PIECES 64
 #define DRAINER_BYTES  65536
-/* The same for what is sealed, once the socket has been full: nothing passes what is sealed, so that
- * pings would wait for it. Two records. */
+/* The same for what is sealed, once the socket has been full: nothing passes what is sealed, so
+ * that pings would wait for it. Two records. */
 #define DRAINER_NARROW 32768
 #define DRAINER_MAX    (DRAINER_BYTES - 1 + FRAME_PACKET_OVERHEAD + FRAME_MAX_PACKET)
 
