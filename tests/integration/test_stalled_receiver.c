@@ -77,7 +77,8 @@ static void test_reads_again(void **state)
     client_socket_close(receiver);
     process_stop(relay);
 
-    uint64_t dropped = process_counter(relay, "drop_queue_full_data");
+    uint64_t dropped = process_counter(relay, "drop_queue_full_data") +
+                       process_counter(relay, "drop_expired_data");
     print_message("%" PRIu32 " of %d packets arrived, %" PRIu64
                   " dropped; RSS %ld KiB, at most %ld KiB\n",
                   received, PACKETS, dropped, rss_before, rss_most);
