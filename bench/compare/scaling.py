@@ -113,8 +113,7 @@ class WorkersAxis(Axis):
 def draw(values):
     """CPU per packet of one worker's against workers; None where there is nothing to show."""
     plot = Plot(720, 330, "CPU per packet with more workers, of that with one")
-    plot.legend(560, 22, ("plain", "TLS"))
-    drawn = False
+    kinds = {}  # that have points, for the legend
     for panel, name in enumerate(("light_20k", "bulk_60k")):
         lines = [[(workers, found.median) for workers in WORKERS
                   if (found := of_one_worker(values, load, workers))] if load in values else []
@@ -122,14 +121,16 @@ def draw(values):
         points = [point for line in lines for point in line]
         if not points:
             continue
-        drawn = True
         left = 64 + 340 * panel
         x = WorkersAxis(1, 32, left, left + 280, log=True)
         y = Axis(0, max(1.2, max(point[1] for point in points) * 1.05), 270, 64)
         plot.frame(x, y, TITLES[name], "workers")
         for series, line in enumerate(lines):
             plot.line(x, y, line, series)
-    return plot.render() if drawn else None
+            if line:
+                kinds[series] = ("plain", "TLS")[series]
+    plot.legend(22, kinds)
+    return plot.render() if kinds else None
 
 
 def update_page(page, text, plot):
