@@ -416,11 +416,12 @@ fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 
 # ---- Measuring ----------------------------------------------------------------------------------
 
-# BENCH_FLAGS adds options of bench/compare/compare.py, such as --docs docs/performance.md;
+# `bench` puts its figures and plots into docs/performance.md. BENCH_FLAGS adds options of
+# bench/compare/compare.py, such as --only tls;
 # SCALING_FLAGS adds those of bench/compare/scaling.py.
 .PHONY: bench bench-quick bench-scaling
 bench: $(DAEMON) $(BENCH) $(FLOOR) ## compare with Tailscale's derper, in 40 minutes; needs Go, Python 3, openssl
-	bench/compare/compare.py --build $(BUILD) $(BENCH_FLAGS)
+	bench/compare/compare.py --build $(BUILD) --docs docs/performance.md $(BENCH_FLAGS)
 
 bench-quick: $(DAEMON) $(BENCH) $(FLOOR) ## the same in four minutes, with coarse figures
 	bench/compare/compare.py --build $(BUILD) --quick $(BENCH_FLAGS)
