@@ -28,18 +28,18 @@ static atomic_bool counting;
 static atomic_uint calls;
 static _Thread_local bool is_own;
 
-static void count(void)
-{
-    if (!is_own && atomic_load_explicit(&counting, memory_order_relaxed))
-        atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
-}
-
 #if SANITIZED
 /* A sanitizer has a malloc() of its own: there the traffic alone is tested, and the relay's own
  * counter. */
 static const bool counts_calls = false;
 #else
 static const bool counts_calls = true;
+
+static void count(void)
+{
+    if (!is_own && atomic_load_explicit(&counting, memory_order_relaxed))
+        atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+}
 
 /* glibc's own, for programs that stand in front of them. */
 void *__libc_malloc(size_t size);
