@@ -4,9 +4,12 @@
 
 #include "tls/gcm.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
@@ -34,6 +37,34 @@ static struct calls calls_128, calls_256;
 static bool found;
 static pthread_once_t looked_up = PTHREAD_ONCE_INIT;
 
+/* Whether an address is in a range. */
+static bool is_within(uintptr_t address, uintptr_t begin, uintptr_t end)
+{
+    return address >= begin && address < end;
+}
+
+/* Lets go of the code of the library that a function is of, which is read from its file again where
+ * it is needed. Not of our own, if both are one: there somebody may have set breakpoints. */
+static int let_go_of_code(struct dl_phdr_info *object, size_t size, void *function)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    (void)size;
+    for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        uintptr_t begin = object->dlpi_addr + part->p_vaddr, end = begin + part->p_filesz;
+        if (part->p_type != PT_LOAD || part->p_flags != (PF_R | PF_X) ||
+            !is_within((uintptr_t)function, begin, end))
+            continue;
+        if (is_within((uintptr_t)let_go_of_code, begin, end))
+            return 1;
+        begin &= ~(page - 1);
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+        return 1;
+    }
+    return 0;
+}
+
 static void look_up(void)
 {
     IMB_MGR *manager = alloc_mb_mgr(0);
@@ -51,6 +82,8 @@ static void look_up(void)
     /* Below AVX2 it is not faster than OpenSSL. */
     found = (arch == IMB_ARCH_AVX2 || arch == IMB_ARCH_AVX512) &&
             (manager->features & IMB_FEATURE_SELF_TEST_PASS) != 0;
+    /* Its test of itself has read 3 MiB of its code, of which a few pages are used from here on. */
+    (void)dl_iterate_phdr(let_go_of_code, (void *)(uintptr_t)manager->gcm128_enc);
     free_mb_mgr(manager);
 }
 
