@@ -420,7 +420,7 @@ fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 # bench/compare/compare.py, such as --only tls;
 # SCALING_FLAGS adds those of bench/compare/scaling.py.
 .PHONY: bench bench-quick bench-scaling
-bench: $(DAEMON) $(BENCH) $(FLOOR) ## compare with Tailscale's derper, in 40 minutes; needs Go, Python 3, openssl
+bench: $(DAEMON) $(BENCH) $(FLOOR) ## compare with Tailscale's derper, in half an hour; needs Go, Python 3, openssl
 	bench/compare/compare.py --build $(BUILD) --docs docs/performance.md $(BENCH_FLAGS)
 
 bench-quick: $(DAEMON) $(BENCH) $(FLOOR) ## the same in four minutes, with coarse figures
