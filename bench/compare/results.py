@@ -42,14 +42,14 @@ def part_of(name):
     return "tls" if name.startswith("tls_") or "-tls" in name else "plain"
 
 
-def read_page(page):
-    """The text of a page that has places for the figures."""
+def read_page(page, parts=PARTS):
+    """The text of a page that has places for the figures of these parts."""
     try:
         with open(page, encoding="utf-8") as file:
             text = file.read()
     except OSError as error:
         raise RelayError(f"--docs: {error}") from error
-    for part in PARTS:
+    for part in parts:
         if not place(part).search(text):
             raise RelayError(f"--docs: {page} has no place for the figures, between <!-- figures of "
                              f"{part}: begin --> and <!-- figures of {part}: end -->")

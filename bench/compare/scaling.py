@@ -14,7 +14,7 @@ from certificate import Certificate
 from figures import Sample, holds, microseconds, ratios
 from network import enter_own_network
 from relays import HyperDerp, RelayError, machine, raise_file_limit, run_loader
-from results import place, write
+from results import place, read_page, write
 from svg import Axis, Plot
 from tables import cell, in_columns, markdown_line, ratio_cell
 
@@ -39,6 +39,7 @@ TITLES = {
 }
 # Two workers, every packet crossing from one to the other.
 CROSSING_GOAL = 1.05
+PART = "workers"  # of the page
 PLOT = "workers.svg"
 
 
@@ -135,14 +136,11 @@ def draw(values):
 
 def update_page(page, text, plot):
     """Puts the table between its marks in the page, and the plot beside it."""
-    with open(page, encoding="utf-8") as file:
-        before = file.read()
-    if not place("workers").search(before):
-        raise RelayError(f"--docs: {page} has no place for the figures of workers")
+    before = read_page(page, [PART])
     if plot:
         text += f"\n![CPU per packet against workers](performance/{PLOT})\n"
         write(os.path.join(os.path.dirname(page), "performance"), PLOT, plot)
-    write(os.path.dirname(page) or ".", os.path.basename(page), place("workers").sub(
+    write(os.path.dirname(page) or ".", os.path.basename(page), place(PART).sub(
         lambda found: found.group(1) + text + found.group(2), before))
 
 
@@ -181,6 +179,8 @@ def scale(arguments):
             values = json.load(file)["values"]
     for load in arguments.loads:
         values.pop(load, None)
+    if arguments.docs:
+        read_page(arguments.docs, [PART])  # rather than find out when all is done
     raise_file_limit()
     network = enter_own_network()
     host = machine()

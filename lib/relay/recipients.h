@@ -28,7 +28,7 @@ struct recipients {
 
 /* Notes a recipient. One that is the only connection of its key takes the place of an earlier one,
  * so that a client that comes back over and over does not fill the set. Without memory for it
- * nothing is noted. */
+ * nothing is noted. Tells whether that took memory. */
 bool recipients_add(struct recipients *set, const struct recipient *recipient, bool alone);
 void recipients_destroy(struct recipients *set);
 

@@ -12,9 +12,9 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <sodium.h>
 
 #include "tls/handshake_make.h"
-#include "tls/hex.h"
 
 #define DERPKEY_PREFIX     "derpkey"
 #define DERPKEY_PREFIX_LEN (sizeof(DERPKEY_PREFIX) - 1)
@@ -25,6 +25,12 @@ struct tls_client {
     uint8_t pin[HYPERDERP_CERTIFICATE_HASH_SIZE];
 };
 
+/* Reads hexadecimal digits that are exactly so many bytes. */
+static bool read_hex(const char *digits, size_t len, uint8_t *out, size_t size)
+{
+    return len == 2 * size && sodium_hex2bin(out, size, digits, len, NULL, NULL, NULL) == 0;
+}
+
 int tls_pin_parse(const char *text, uint8_t pin[HYPERDERP_CERTIFICATE_HASH_SIZE])
 {
     static const char prefix[] = "sha256-raw:";
@@ -32,10 +38,7 @@ int tls_pin_parse(const char *text, uint8_t pin[HYPERDERP_CERTIFICATE_HASH_SIZE]
     if (strncmp(text, prefix, sizeof(prefix) - 1) != 0)
         return -EINVAL;
     text += sizeof(prefix) - 1;
-    return tls_read_hex(text, strlen(text), pin, HYPERDERP_CERTIFICATE_HASH_SIZE) ==
-                   HYPERDERP_CERTIFICATE_HASH_SIZE
-               ? 0
-               : -EINVAL;
+    return read_hex(text, strlen(text), pin, HYPERDERP_CERTIFICATE_HASH_SIZE) ? 0 : -EINVAL;
 }
 
 /* ---- The derpkey ---- */
@@ -68,8 +71,7 @@ bool tls_handshake_relay_key(const struct tls_handshake *handshake, hyperderp_ke
         const X509 *certificate = sk_X509_value(chain, i);
         const char *digits = derpkey_digits(certificate, &len);
 
-        if (digits &&
-            tls_read_hex(digits, len, key->bytes, sizeof(key->bytes)) == sizeof(key->bytes) &&
+        if (digits && read_hex(digits, len, key->bytes, sizeof(key->bytes)) &&
             ASN1_INTEGER_get_int64(&version, X509_get0_serialNumber(certificate)) == 1 &&
             version >= 1 && version <= UINT8_MAX)
             return true;

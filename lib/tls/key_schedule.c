@@ -12,7 +12,7 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
-#include "tls/hmac.h"
+#include "tls/hkdf.h"
 #include "tls/library.h"
 
 static _Thread_local struct tls_secrets *watched;
@@ -28,67 +28,30 @@ void key_schedule_forget(struct tls_secrets *secrets)
     explicit_bzero(secrets, sizeof(*secrets));
 }
 
-struct octets {
-    const uint8_t *bytes; /* or NULL */
-    size_t len;
-};
-
 /* What a derivation is asked for. */
 struct request {
     EVP_MD_CTX *hashing;
     int mode;
     const EVP_MD *hash;
     size_t hash_size;
-    struct octets key, salt, prefix, label, data;
+    struct octets key, salt;
+    struct hkdf_label label;
 };
 
 /* ---- The derivations ---- */
 
-/* HkdfLabel (section 7.1), and the counter of HKDF-Expand (RFC 5869) behind it: no secret or key of
- * a handshake is longer than the hash. */
-#define MAX_INFO (2 + 1 + 255 + 1 + 255 + 1)
-
-static size_t put(uint8_t *info, size_t at, struct octets octets)
-{
-    if (octets.len > 0)
-        memcpy(info + at, octets.bytes, octets.len);
-    return at + octets.len;
-}
-
-static bool expand(const struct request *request, struct octets secret, struct octets data,
-                   uint8_t *out, size_t size)
-{
-    uint8_t info[MAX_INFO], block[EVP_MAX_MD_SIZE];
-    size_t label_len = request->prefix.len + request->label.len, at = 0;
-
-    if (!secret.bytes || size > request->hash_size || request->prefix.len > 255 ||
-        label_len > 255 || data.len > 255)
-        return false;
-    info[at++] = (uint8_t)(size >> 8);
-    info[at++] = (uint8_t)size;
-    info[at++] = (uint8_t)label_len;
-    at = put(info, at, request->prefix);
-    at = put(info, at, request->label);
-    info[at++] = (uint8_t)data.len;
-    at = put(info, at, data);
-    info[at++] = 1;
-    if (hmac_once(request->hashing, request->hash, secret.bytes, secret.len, info, at, block) != 0)
-        return false;
-    memcpy(out, block, size);
-    explicit_bzero(block, sizeof(block));
-    return true;
-}
-
 /* Derive-Secret(secret, label, "") is what the next extraction is salted with. */
 static bool derive_salt(const struct request *request, uint8_t *salt)
 {
+    struct hkdf_label label = request->label;
     uint8_t empty[EVP_MAX_MD_SIZE];
 
     if (EVP_DigestInit_ex(request->hashing, request->hash, NULL) != 1 ||
         EVP_DigestFinal_ex(request->hashing, empty, NULL) != 1)
         return false;
-    return expand(request, request->salt, (struct octets){empty, request->hash_size}, salt,
-                  request->hash_size);
+    label.data = (struct octets){empty, request->hash_size};
+    return hkdf_expand_label(request->hashing, request->hash, request->salt, &label, salt,
+                             request->hash_size) == 0;
 }
 
 /* One row of the diagram in section 7.1: without a secret of the row above, or without a shared
@@ -109,8 +72,8 @@ static bool extract(const struct request *request, uint8_t *out, size_t size)
 
 static bool label_is(const struct request *request, const char *label)
 {
-    return request->label.len == strlen(label) &&
-           memcmp(request->label.bytes, label, request->label.len) == 0;
+    return request->label.name.len == strlen(label) &&
+           memcmp(request->label.name.bytes, label, request->label.name.len) == 0;
 }
 
 static void note_secret(const struct request *request, const uint8_t *secret, size_t size)
@@ -131,7 +94,8 @@ static bool derive_one(const struct request *request, uint8_t *out, size_t size)
     if (request->mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY)
         return extract(request, out, size);
     if (request->mode != EVP_KDF_HKDF_MODE_EXPAND_ONLY ||
-        !expand(request, request->key, request->data, out, size))
+        hkdf_expand_label(request->hashing, request->hash, request->key, &request->label, out,
+                          size) != 0)
         return false;
     note_secret(request, out, size);
     return true;
@@ -179,9 +143,11 @@ static struct octets *find_octets(struct request *request, const char *key)
         const char *key;
         struct octets *octets;
     } all[] = {
-        {OSSL_KDF_PARAM_KEY, &request->key},       {OSSL_KDF_PARAM_SALT, &request->salt},
-        {OSSL_KDF_PARAM_PREFIX, &request->prefix}, {OSSL_KDF_PARAM_LABEL, &request->label},
-        {OSSL_KDF_PARAM_DATA, &request->data},
+        {OSSL_KDF_PARAM_KEY, &request->key},
+        {OSSL_KDF_PARAM_SALT, &request->salt},
+        {OSSL_KDF_PARAM_PREFIX, &request->label.prefix},
+        {OSSL_KDF_PARAM_LABEL, &request->label.name},
+        {OSSL_KDF_PARAM_DATA, &request->label.data},
     };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -7,7 +7,7 @@
 
 #include <openssl/evp.h>
 
-#include "tls/hmac.h"
+#include "tls/hkdf.h"
 #include "tls/library.h"
 
 /* RFC 8446 section 5.5 allows 2^24.5 full-sized records under one AES-GCM key: we stop at 2^24. No
@@ -47,45 +47,26 @@ const struct tls_suite *tls_suite_find(uint16_t id)
     return NULL;
 }
 
-/* The HkdfLabel of section 7.1 with an empty context, and the counter of HKDF-Expand (RFC 5869)
- * behind it: all that we derive fits into the hash's first block. */
 #define LABEL_PREFIX "tls13 "
 #define MAX_LABEL    12
-#define MAX_INFO     (2 + 1 + sizeof(LABEL_PREFIX) - 1 + MAX_LABEL + 1 + 1)
 
-static size_t make_info(uint8_t info[MAX_INFO], const char *label, size_t size)
+static struct octets octets(const char *text)
 {
-    size_t prefix_len = sizeof(LABEL_PREFIX) - 1, label_len = strlen(label), at = 0;
-
-    info[at++] = (uint8_t)(size >> 8);
-    info[at++] = (uint8_t)size;
-    info[at++] = (uint8_t)(prefix_len + label_len);
-    memcpy(info + at, LABEL_PREFIX, prefix_len);
-    at += prefix_len;
-    memcpy(info + at, label, label_len);
-    at += label_len;
-    info[at++] = 0;
-    info[at++] = 1;
-    return at;
+    return (struct octets){(const uint8_t *)text, strlen(text)};
 }
 
 int tls_expand_label(const struct tls_suite *suite, const uint8_t *secret, const char *label,
                      uint8_t *out, size_t size)
 {
-    uint8_t info[MAX_INFO], block[EVP_MAX_MD_SIZE];
+    const struct hkdf_label full = {.prefix = octets(LABEL_PREFIX), .name = octets(label)};
 
-    if (size > suite->secret_size || strlen(label) > MAX_LABEL)
+    if (full.name.len > MAX_LABEL)
         return -EINVAL;
-    size_t info_size = make_info(info, label, size);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    int error =
-        hmac_once(context, suite->hash(), secret, suite->secret_size, info, info_size, block);
+    int error = hkdf_expand_label(context, suite->hash(),
+                                  (struct octets){secret, suite->secret_size}, &full, out, size);
     EVP_MD_CTX_free(context);
-    if (error)
-        return error;
-    memcpy(out, block, size);
-    explicit_bzero(block, sizeof(block));
-    return 0;
+    return error;
 }
 
 int tls_traffic_keys(const struct tls_suite *suite, const uint8_t *secret, uint8_t *key,

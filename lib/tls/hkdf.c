@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* HMAC. OpenSSL's own looks two algorithms up by name and makes three objects each time. */
-#include "tls/hmac.h"
+/* HMAC and HKDF. OpenSSL's own HMAC looks two algorithms up by name and makes three objects each
+ * time. */
+#include "tls/hkdf.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,4 +42,41 @@ int hmac_once(EVP_MD_CTX *context, const EVP_MD *hash, const uint8_t *key, size_
     explicit_bzero(block, sizeof(block));
     explicit_bzero(inner, sizeof(inner));
     return error;
+}
+
+/* HkdfLabel (section 7.1), and the counter of HKDF-Expand (RFC 5869) behind it. */
+#define MAX_INFO (2 + 1 + 255 + 1 + 255 + 1)
+
+static size_t put(uint8_t *info, size_t at, struct octets octets)
+{
+    if (octets.len > 0)
+        memcpy(info + at, octets.bytes, octets.len);
+    return at + octets.len;
+}
+
+int hkdf_expand_label(EVP_MD_CTX *context, const EVP_MD *hash, struct octets secret,
+                      const struct hkdf_label *label, uint8_t *out, size_t size)
+{
+    uint8_t info[MAX_INFO], block[EVP_MAX_MD_SIZE];
+    size_t label_len = label->prefix.len + label->name.len, at = 0;
+
+    if (!hash)
+        return -EIO;
+    if (!secret.bytes || size > (size_t)EVP_MD_get_size(hash) || label->prefix.len > 255 ||
+        label_len > 255 || label->data.len > 255)
+        return -EINVAL;
+    info[at++] = (uint8_t)(size >> 8);
+    info[at++] = (uint8_t)size;
+    info[at++] = (uint8_t)label_len;
+    at = put(info, at, label->prefix);
+    at = put(info, at, label->name);
+    info[at++] = (uint8_t)label->data.len;
+    at = put(info, at, label->data);
+    info[at++] = 1;
+    int error = hmac_once(context, hash, secret.bytes, secret.len, info, at, block);
+    if (error)
+        return error;
+    memcpy(out, block, size);
+    explicit_bzero(block, sizeof(block));
+    return 0;
 }
