@@ -63,6 +63,7 @@ FLOOR_SRCS := $(sort $(wildcard bench/floor/*.c))
 UNIT_SRCS := $(sort $(wildcard tests/unit/*.c))
 DAEMON_TEST_SRCS := $(sort $(wildcard tests/daemon/*.c))
 INTEGRATION_SRCS := $(sort $(wildcard tests/integration/*.c))
+TORTURE_SRCS := $(sort $(wildcard tests/torture/*.c))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 MANPAGES := $(sort $(wildcard man/*.[1-8]))
 
@@ -82,6 +83,8 @@ DAEMON_TEST_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/daemon/test_%
 	$(DAEMON_PARTS)
 INTEGRATION_SHARED := $(patsubst %.c,$(OBJ)/%.o,\
 	$(filter-out tests/integration/test_%,$(INTEGRATION_SRCS)))
+TORTURE_SHARED := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/torture/test_%,$(TORTURE_SRCS))) \
+	$(INTEGRATION_SHARED)
 
 ARCHIVE := $(BUILD)/libhyperderp.a
 SHARED := $(BUILD)/$(SONAME)
@@ -95,13 +98,17 @@ DAEMON_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/daemon/test_%,$(DAEMON_
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%,$(INTEGRATION_SRCS)))
 # INTEGRATION=test_flood runs this one alone.
 INTEGRATION ?= $(notdir $(INTEGRATION_TESTS))
+TORTURE_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/torture/test_%,$(TORTURE_SRCS)))
+# TORTURE=test_soak runs this one alone.
+TORTURE ?= $(notdir $(TORTURE_TESTS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
 # Those that read the daemon's files.
 DAEMON_FUZZ := config toml
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
 TOML_DECODER := $(BUILD)/tests/toml-decoder
 CONFIG_PAGES := $(BUILD)/config-pages
-TESTS := $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(REPLAYS)
+TESTS := $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) \
+	$(TORTURE_TESTS) $(REPLAYS)
 
 # ---- Flags -------------------------------------------------------------------------------------
 
@@ -181,6 +188,7 @@ $(OBJ)/docs/generate/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/tests/toml/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/bench/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIE
 $(OBJ)/tests/%.o: OBJ_FLAGS = -Iinclude -Ilib $(CMOCKA_CFLAGS) -fPIE
+$(OBJ)/tests/torture/%.o: OBJ_FLAGS = -Iinclude -Ilib -Itests/integration $(CMOCKA_CFLAGS) -fPIE
 $(DAEMON_FUZZ:%=$(OBJ)/tests/fuzz/fuzz_%.o): OBJ_FLAGS = -Iinclude -Idaemon -fPIE
 
 ifeq ($(V),1)
@@ -200,7 +208,7 @@ all: $(DAEMON) $(BENCH) $(FLOOR) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build ev
 # flag, the compiler or its version is another; `sources` links anew when a file came or went.
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
 SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(FLOOR_SRCS) $(UNIT_SRCS) \
-	$(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS)
+	$(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS)
 PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES) $(PLAIN_LIBS)
 
 define stamp
@@ -288,6 +296,10 @@ $(BUILD)/tests/integration/%: $(OBJ)/tests/integration/%.o $(INTEGRATION_SHARED)
 		$(BUILD)/flags $(BUILD)/sources
 	$(call link,$(CMOCKA_LIBS))
 
+$(BUILD)/tests/torture/%: $(OBJ)/tests/torture/%.o $(TORTURE_SHARED) $(ARCHIVE) \
+		$(BUILD)/flags $(BUILD)/sources
+	$(call link,$(CMOCKA_LIBS))
+
 $(BUILD)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources
 	$(call link)
@@ -355,6 +367,8 @@ run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 	toml_suite:tests/check/toml.sh compare:bench/compare/check.sh
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
+run_torture = $(RUNNER) --timeout 900 run torture \
+	$(foreach t,$(TORTURE),'$t:$(BUILD)/tests/torture/$t')
 run_interop = $(RUNNER) --timeout 900 run interop 'go_test:tests/check/interop.sh' \
 	'derper:env INTEROP_REFERENCE=derper tests/check/interop.sh'
 run_e2e = $(RUNNER) --timeout 900 run e2e 'go_test:tests/check/e2e.sh'
@@ -380,7 +394,7 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm fuzz
+.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz
 check: all $(INSTALLED) ## build, then run all tests
 	$(call run_suites,style unit integration interop e2e tools install)
 
@@ -410,6 +424,9 @@ check-packages: ## build Debian packages, run the service of them under systemd 
 
 check-vm: $(UNIT_TESTS) $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests on a kernel with io_uring and kTLS, in a virtual machine
 	$(call run_suites,vm)
+
+torture: $(TORTURE_TESTS) $(DAEMON) $(BENCH) ## hostile clients, faults of the machine, soak: what takes longer than check
+	$(call run_suites,torture)
 
 fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 	$(call run_suites,fuzz)
@@ -477,5 +494,5 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d) $(FLOOR_OBJS:.o=.d)
--include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
+-include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
 -include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)
