@@ -206,16 +206,25 @@ class Comparison:
                  f"{report['lost_percent']:.1f} % lost")
 
     def measure_two_workers(self, competitor):
-        """Both relays and the loader share both cores; one worker under the same terms beside."""
+        """Both relays and the loader share both cores; one worker under the same terms, before and
+        after, as what else these cores have to do changes with time."""
         cores = [self.relay_core, self.loader_core]
-        with competitor.start(cores, 1) as relay:
-            self.fixed(relay, "light", 20000.0, "shared_20k", cores)
+
+        def one():
+            with competitor.start(cores, 1) as relay:
+                self.fixed(relay, "light", 20000.0, "shared_20k", cores)
+
+        one()
         with competitor.start(cores, 2) as relay:
             self.put("empty2_rss", relay.name, relay.empty_rss / 1048576)
-            self.fixed(relay, "light", 20000.0, "crossing_20k", cores, latency=True)
-        one, two = (self.values[key][relay.name][-1] for key in ("shared_20k_cpu",
-                                                                 "crossing_20k_cpu"))
-        self.put("crossing_cost", relay.name, 100 * two / one if one and two else None)
+            for _ in range(2):
+                self.fixed(relay, "light", 20000.0, "crossing_20k", cores, latency=True)
+        one()
+        alone, crossing = (self.values[key][competitor.name][-2:]
+                           for key in ("shared_20k_cpu", "crossing_20k_cpu"))
+        known = all(alone) and all(crossing)
+        self.put("crossing_cost", competitor.name,
+                 100 * sum(crossing) / sum(alone) if known else None)
 
     def measure_random(self, competitor):
         with competitor.start([self.relay_core], 1) as relay:
