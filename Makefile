@@ -119,11 +119,11 @@ PLAIN_LIBS := -lwslay
 # A faster AES-GCM for records: used where it is installed (IPSEC_MB=0 builds without it, 1 insists).
 IPSEC_MB ?= auto
 # What the daemon needs besides.
-DAEMON_MODULES := yaml-0.1 jansson
+DAEMON_MODULES := yaml-0.1 jansson libseccomp
 # Those of which it sees the headers alone: it loads them when they are needed (optional_library.h).
 DAEMON_LOADED_MODULES := libmicrohttpd libsystemd libcurl
 MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'libssl >= 3.0' 'yaml-0.1 >= 0.2.5' \
-	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250' 'libcurl >= 7.85'
+	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250' 'libcurl >= 7.85' 'libseccomp >= 2.5'
 
 # Targets that compile nothing work on a machine where nothing is installed yet.
 ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)

@@ -17,6 +17,8 @@
 #include "log.h"
 #include "problems.h"
 
+enum sandbox_mode { SANDBOX_AUTO, SANDBOX_ON, SANDBOX_OFF };
+
 struct config_strings {
     char **items;
     size_t count;
@@ -78,6 +80,8 @@ struct config {
     bool pin_workers;              /* worker n to the nth of pin_cores, or of the usable ones */
     struct config_cores pin_cores; /* empty: the usable ones */
     char *key_file;
+    char *user; /* "": as whom it was started */
+    enum sandbox_mode sandbox;
     hyperderp_log_level log_level;
     enum log_format log_format;
     struct config_listener *listeners;

@@ -15,9 +15,11 @@
 #include "flags.h"
 #include "log.h"
 #include "notify.h"
+#include "privilege.h"
 #include "reload.h"
 #include "renewal.h"
 #include "report.h"
+#include "sandbox.h"
 #include "startup.h"
 #include "status.h"
 #include "watchdog.h"
@@ -258,10 +260,25 @@ static int start_access(struct daemon *daemon)
     return STATUS_OK;
 }
 
+/* Gives up what is not needed before anything of a stranger's, or a file, is looked at. */
+static int confine(const struct daemon *daemon, bool keep)
+{
+    int error = privilege_drop(daemon->config.user);
+
+    if (error == -ENOENT || error == -EPERM)
+        return STATUS_CONFIG;
+    if (error == 0)
+        error = sandbox_enter(&daemon->config, daemon->flags.config_file, keep);
+    return error == 0 ? STATUS_OK : STATUS_SYSTEM;
+}
+
 static int start(struct daemon *daemon)
 {
     const bool keep = daemon->flags.config_file && !daemon->flags.dev;
-    int status = renewal_start(&daemon->renewal, &daemon->config, keep, &daemon->status);
+    int status = confine(daemon, keep);
+
+    if (status == STATUS_OK)
+        status = renewal_start(&daemon->renewal, &daemon->config, keep, &daemon->status);
 
     if (status == STATUS_OK)
         status = start_access(daemon);

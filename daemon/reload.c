@@ -11,6 +11,7 @@
 #include "log.h"
 #include "mesh.h"
 #include "notify.h"
+#include "sandbox.h"
 #include "schema.h"
 
 int configuration_read(struct config *config, const struct flags *flags, struct problems *problems)
@@ -238,6 +239,8 @@ void reload(struct config *config, const struct flags *flags, struct status *sta
     notify_reloading();
     status->config_reloads++;
     int error = configuration_load(&fresh, flags);
+    if (error == 0)
+        sandbox_check(&fresh);
     if (error == 0)
         error = prepare_access(status->access, &access, &fresh);
     if (error == 0)

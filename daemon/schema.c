@@ -29,6 +29,9 @@ static const struct schema_choice engines[] = {{"auto", HYPERDERP_ENGINE_AUTO},
                                                {"epoll", HYPERDERP_ENGINE_EPOLL},
                                                {NULL, 0}};
 
+static const struct schema_choice sandboxes[] = {
+    {"auto", SANDBOX_AUTO}, {"on", SANDBOX_ON}, {"off", SANDBOX_OFF}, {NULL, 0}};
+
 const struct schema_section schema_sections[] = {
     {"", "The process as a whole."},
     {"listener",
@@ -58,6 +61,16 @@ const struct schema_key schema_keys[] = {
      .doc =
          "The relay's private key, by which clients know it. It is made on the first start, with "
          "mode 0600; derper's own key file (JSON) is read too."},
+    {"", "user", SCHEMA_STRING, FIELD(user), "\"\"", "\"hyper-derp\"", "1",
+     .doc =
+         "Started as root, the daemon becomes this user, with the user's groups, before it opens "
+         "a file or an address, and keeps of root's power only that to listen below port 1024. "
+         "All files must be the user's to read, those that it makes in a folder of the user's. "
+         "`\"\"`: it stays who it is."},
+    {"", "sandbox", SCHEMA_ENUM, FIELD(sandbox), "\"auto\"", "\"off\"", "\"yes\"",
+     .choices = sandboxes,
+     .doc = "Leaves the process only the system calls (seccomp) and the folders (Landlock) that it "
+            "needs: `auto`, as far as the kernel can; `on`, or the daemon does not start; `off`."},
     {"", "log_level", SCHEMA_ENUM, FIELD(log_level), "\"info\"", "\"debug\"", "\"verbose\"",
      .choices = levels, .reload = true,
      .doc = "Lines below this level are not written. Connections that come and go are `debug`."},
