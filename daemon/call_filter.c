@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* By name, as not every architecture and libseccomp has each; such a one is left out. */
 static const char *const allowed[] = {
@@ -25,23 +26,24 @@ static const char *const allowed[] = {
     "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
     "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
     /* Waiting. */
-    "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2",
-    "io_uring_enter", "io_uring_register", "io_uring_setup", "pipe2", "poll", "ppoll", "pselect6",
-    "select", "timerfd_create", "timerfd_gettime", "timerfd_settime",
+    "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait",
+    "eventfd2", "io_uring_enter", "io_uring_register", "io_uring_setup", "pipe", "pipe2", "poll",
+    "ppoll", "pselect6", "select", "timerfd_create", "timerfd_gettime", "timerfd_settime",
     /* Memory; mmap() and mprotect() are below. */
     "brk", "madvise", "membarrier", "mincore", "mlock", "mlock2", "mremap", "munlock", "munmap",
-    /* Threads; clone() is below. */
+    /* Threads; clone(), tgkill() and prlimit64() are below. */
     "exit", "exit_group", "futex", "futex_wait", "futex_waitv", "futex_wake", "get_robust_list",
     "getcpu", "getpid", "gettid", "rseq", "sched_getaffinity", "sched_getparam",
     "sched_getscheduler", "sched_setaffinity", "sched_yield", "set_robust_list", "set_tid_address",
-    "tgkill",
+    /* More filters: they can take away, and give nothing back. */
+    "seccomp",
     /* Signals. */
     "restart_syscall", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn",
     "rt_sigsuspend", "rt_sigtimedwait", "sigaltstack",
     /* Time, and what the process is. */
     "clock_getres", "clock_gettime", "clock_nanosleep", "getegid", "geteuid", "getgid", "getppid",
-    "getrandom", "getrlimit", "getrusage", "gettimeofday", "getuid", "nanosleep", "prlimit64",
-    "setrlimit", "sysinfo", "time", "times", "uname"};
+    "getrandom", "getrlimit", "getrusage", "gettimeofday", "getuid", "nanosleep", "setrlimit",
+    "sysinfo", "time", "times", "uname"};
 
 /* No library tries these for want of something better: who calls them means harm. */
 static const char *const deadly[] = {"execve",
@@ -122,8 +124,9 @@ static int add_flags(scmp_filter_ctx filter, const char *name, unsigned argument
 static int add_parts(scmp_filter_ctx filter)
 {
     static const unsigned long families[] = {AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
-    static const unsigned long requests[] = {FIONBIO, FIONREAD, TCGETS};
-    static const unsigned long controls[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA};
+    static const unsigned long requests[] = {FIONBIO, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME};
+    static const unsigned long controls[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA,
+                                             PR_SET_NO_NEW_PRIVS};
     int error = add_values(filter, "socket", 0, families, sizeof(families) / sizeof(families[0]));
 
     if (error == 0)
@@ -136,6 +139,13 @@ static int add_parts(scmp_filter_ctx filter)
      * not there, and the C library takes clone(). */
     if (error == 0)
         error = add_flags(filter, "clone", 0, CLONE_THREAD, CLONE_THREAD);
+    /* Signals and limits of this process alone. */
+    const unsigned long self = (unsigned long)getpid();
+    static const unsigned long own = 0;
+    if (error == 0)
+        error = add_values(filter, "tgkill", 0, &self, 1);
+    if (error == 0)
+        error = add_values(filter, "prlimit64", 0, &own, 1);
     /* Memory that can be written or executed, not both: libraries are loaded, code is not made. */
     static const char *const mappings[] = {"mmap", "mprotect"};
     for (size_t i = 0; i < 2 && error == 0; i++) {
@@ -157,15 +167,35 @@ static int add_all(scmp_filter_ctx filter)
     return error == 0 ? add_parts(filter) : error;
 }
 
-int call_filter_load(void)
+/* Loads a filter and is done with it, whatever came before. */
+static int load(scmp_filter_ctx filter, int error)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-
-    if (!filter)
-        return -ENOMEM;
-    int error = add_all(filter);
+    /* Each thread that there is already. */
+    if (error == 0)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    /* A search in halves; and no defence that slows down all memory, which kernels before 5.16 turn
+     * on for whoever has a filter: no stranger's code runs here. */
+    if (error == 0)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    if (error == 0)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
     if (error == 0)
         error = seccomp_load(filter);
     seccomp_release(filter);
     return error == -EINVAL || error == -ENOSYS ? -EOPNOTSUPP : error;
+}
+
+int call_filter_load(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+
+    return filter ? load(filter, add_all(filter)) : -ENOMEM;
+}
+
+int call_filter_seal(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    return filter ? load(filter, add(filter, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL))
+                  : -ENOMEM;
 }

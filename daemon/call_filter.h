@@ -13,4 +13,10 @@
  */
 int call_filter_load(void);
 
+/*
+ * Takes away the calls that the start alone needs, for all threads: no further ring can be made,
+ * and those that there are do only what their engine lets them. After call_filter_load(). As above.
+ */
+int call_filter_seal(void);
+
 #endif

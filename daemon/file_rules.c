@@ -35,7 +35,7 @@ static const uint64_t known[] = {
 };
 #define KNOWN_VERSIONS (sizeof(known) / sizeof(known[0]))
 
-/* Those that a process may have reached already, kept to tell what a reload could not. */
+/* Those that may be reached, kept to tell what a reload asks for in vain. */
 struct folder {
     char *path; /* without links */
     bool written;
@@ -84,22 +84,51 @@ static void allow(const char *path, uint64_t rights)
     close(beneath.parent_fd);
 }
 
-/* The folder of a file, and that of what it is a link to. */
+/* The folder of a file. One right below the root is allowed alone, not all that there is. */
+static void allow_folder_of(const char *path, uint64_t rights)
+{
+    char *copy = strdup(path);
+
+    if (!copy)
+        rules.error = -ENOMEM;
+    else if (strcmp(dirname(copy), "/") != 0)
+        allow(copy, rights);
+    else
+        allow(path, rights & OF_FILES);
+    free(copy);
+}
+
+/* Where the file, or a folder on the way to it, is a link: the folder of what it leads to, where
+ * the next one that it is exchanged for lies, too. */
+static void allow_links(const char *path, uint64_t rights)
+{
+    char *copy = strdup(path);
+    struct stat info;
+
+    if (!copy)
+        rules.error = -ENOMEM;
+    for (size_t len = strlen(path); copy && len > 0; len--) {
+        if (path[len] != '\0' && path[len] != '/')
+            continue;
+        copy[len] = '\0';
+        if (lstat(copy, &info) != 0 || !S_ISLNK(info.st_mode))
+            continue;
+        char *target = realpath(copy, NULL);
+        if (target)
+            allow_folder_of(target, rights);
+        free(target);
+    }
+    free(copy);
+}
+
 static void allow_file(void *context, const char *key, const char *path, bool written)
 {
     const uint64_t rights = written ? READ | WRITE : READ;
-    char *copy = strdup(path), *target = realpath(path, NULL);
 
     (void)context;
     (void)key;
-    if (copy)
-        allow(dirname(copy), rights);
-    else
-        rules.error = -ENOMEM;
-    if (target)
-        allow(dirname(target), rights);
-    free(copy);
-    free(target);
+    allow_folder_of(path, rights);
+    allow_links(path, rights);
 }
 
 void file_rules_each(const struct config *config, file_rules_visit *visit, void *context)
@@ -133,16 +162,25 @@ void file_rules_each(const struct config *config, file_rules_visit *visit, void 
  * they are needed, and what the process is told of itself. */
 static void allow_system(void)
 {
-    static const char *const read[] = {"/etc",  "/usr", "/lib",         "/lib64",     "/opt",
-                                       "/proc", "/sys", "/dev/urandom", "/dev/random"};
-    char *resolver = realpath("/etc/resolv.conf", NULL);
+    static const char *const read[] = {
+        /* of libraries, and what they read */
+        "/usr", "/lib", "/lib64", "/opt", "/nix/store", "/etc/ld.so.cache", "/etc/ssl", "/etc/pki",
+        "/etc/ca-certificates", "/etc/crypto-policies", "/etc/gnutls", "/etc/localtime",
+        /* of names */
+        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
+        "/etc/services", "/etc/protocols", "/etc/passwd", "/etc/group",
+        /* of the kernel */
+        "/proc", "/sys/devices/system/cpu", "/dev/urandom", "/dev/random"};
 
     for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
         allow(read[i], READ);
     allow("/dev/null", OF_FILES);
-    if (resolver)
-        allow(dirname(resolver), READ);
-    free(resolver);
+    allow_links("/etc/resolv.conf", READ);
+    /* A rule is about the file that is there now, and some of these are exchanged for others. The
+     * folder has them all; what is secret in it is open to root alone, by whom it is not allowed.
+     */
+    if (geteuid() != 0)
+        allow("/etc", READ);
 }
 
 static int make_ruleset(void)
@@ -185,10 +223,10 @@ static bool lies_in(const char *path, const char *folder)
            (path[len] == '/' || path[len] == '\0' || strcmp(folder, "/") == 0);
 }
 
-static bool reach(const char *folder, bool written)
+static bool reach(const char *path, bool written)
 {
     for (size_t i = 0; i < rules.count; i++)
-        if (lies_in(folder, rules.folders[i].path) && (!written || rules.folders[i].written))
+        if (lies_in(path, rules.folders[i].path) && (!written || rules.folders[i].written))
             return true;
     return false;
 }
@@ -197,8 +235,9 @@ bool file_rules_reach(const char *path, bool written)
 {
     char *copy = strdup(path), *target = realpath(path, NULL);
     /* Of a file that is not there yet its folder tells. */
-    char *folder = target ? strdup(dirname(target)) : copy ? realpath(dirname(copy), NULL) : NULL;
-    bool can = !rules.enforced || !folder || reach(folder, written);
+    char *folder = !target && copy ? realpath(dirname(copy), NULL) : NULL;
+    const char *what = target ? target : folder;
+    bool can = !rules.enforced || !what || reach(what, written);
 
     free(copy);
     free(target);

@@ -263,12 +263,14 @@ static int start_access(struct daemon *daemon)
 /* Gives up what is not needed before anything of a stranger's, or a file, is looked at. */
 static int confine(const struct daemon *daemon, bool keep)
 {
-    int error = privilege_drop(daemon->config.user);
+    const struct config *config = &daemon->config;
+    bool wanted = *config->user || config->sandbox != SANDBOX_OFF;
+    int error = wanted ? privilege_drop(config->user) : 0;
 
     if (error == -ENOENT || error == -EPERM)
         return STATUS_CONFIG;
     if (error == 0)
-        error = sandbox_enter(&daemon->config, daemon->flags.config_file, keep);
+        error = sandbox_enter(config, daemon->flags.config_file, keep);
     return error == 0 ? STATUS_OK : STATUS_SYSTEM;
 }
 
@@ -289,6 +291,8 @@ static int start(struct daemon *daemon)
         access_watch(daemon->status.access, daemon->status.relay);
     if (status == STATUS_OK)
         status = start_web(daemon);
+    if (status == STATUS_OK && sandbox_seal(&daemon->config) != 0)
+        status = STATUS_SYSTEM;
     if (status != STATUS_OK)
         return status;
     daemon->watchdog_usec = notify_watchdog_usec();

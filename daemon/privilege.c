@@ -6,7 +6,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -33,6 +32,10 @@ static int keep_capabilities(unsigned wanted)
 
     if (syscall(SYS_capget, &header, sets) != 0)
         return failed("read the capabilities");
+    /* A service manager may have done it, and have taken capset() away. */
+    if ((sets[0].permitted & ~wanted) == 0 && sets[1].permitted == 0 &&
+        sets[0].effective == sets[0].permitted)
+        return 0;
     sets[0].permitted &= wanted;
     sets[0].effective = sets[0].permitted;
     sets[0].inheritable = 0;
@@ -81,25 +84,26 @@ static int become_named(const char *name)
     return become(user);
 }
 
-int privilege_drop(const char *user)
+static int forbid_return(const char *user)
 {
-    bool was_root = geteuid() == 0;
-    unsigned wanted = BIT(CAP_NET_BIND_SERVICE);
-    int error = *user ? become_named(user) : 0;
-
-    if (error)
-        return error;
-    /* Files of a user that it runs for: root opened and made them by these two so far. */
-    if (geteuid() == 0)
-        wanted |= BIT(CAP_DAC_OVERRIDE) | BIT(CAP_CHOWN);
-    error = keep_capabilities(wanted);
-    if (error)
-        return error;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return failed("forbid new privileges");
-    if (was_root && geteuid() != 0 && setresuid(0, 0, 0) == 0) {
+    if (*user && geteuid() != 0 && (setresuid(0, 0, 0) == 0 || seteuid(0) == 0)) {
         log_print(HYPERDERP_LOG_ERROR, "user %s: could become root again", user);
         return -EPERM;
     }
     return 0;
+}
+
+int privilege_drop(const char *user)
+{
+    unsigned wanted = BIT(CAP_NET_BIND_SERVICE);
+    int error = *user ? become_named(user) : 0;
+
+    /* Files of a user that it runs for: root opened and made them by these two so far. */
+    if (geteuid() == 0)
+        wanted |= BIT(CAP_DAC_OVERRIDE) | BIT(CAP_CHOWN);
+    if (error == 0)
+        error = keep_capabilities(wanted);
+    return error ? error : forbid_return(user);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "call_filter.h"
 #include "file_rules.h"
@@ -20,6 +21,9 @@
 #ifndef SANITIZED
 #define SANITIZED 0
 #endif
+
+/* Whether there is a filter to add to. */
+static bool filtered;
 
 /* A part that could not be had: enough of a reason not to start only where it was insisted on. */
 static int settle(const struct config *config, int error, const char *part)
@@ -45,13 +49,24 @@ int sandbox_enter(const struct config *config, const char *config_file, bool kee
     /* Sanitizers start programs, and look into the process from outside. */
     if (SANITIZED)
         return settle(config, -EOPNOTSUPP, "not in a build with sanitizers");
+    /* Neither a core file nor another process of the same user shall show the keys. */
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     /* A rule needs a folder that is there. Whoever cannot make it will say so. */
     if (keeps_key)
         (void)private_folder_make(config->key_file);
     int error = settle(config, file_rules_enforce(config, config_file), "files (Landlock)");
-    if (error == 0)
-        error = settle(config, call_filter_load(), "system calls (seccomp)");
-    return error;
+    if (error)
+        return error;
+    error = call_filter_load();
+    filtered = error == 0;
+    return settle(config, error, "system calls (seccomp)");
+}
+
+int sandbox_seal(const struct config *config)
+{
+    if (!filtered)
+        return 0;
+    return settle(config, call_filter_seal(), "system calls of the start (seccomp)");
 }
 
 static void check_file(void *context, const char *key, const char *path, bool written)

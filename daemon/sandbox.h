@@ -13,6 +13,9 @@
  */
 int sandbox_enter(const struct config *config, const char *config_file, bool keeps_key);
 
+/* Takes away what the start alone needed, once there are the threads. As above. */
+int sandbox_seal(const struct config *config);
+
 /* Logs which files of a newly read configuration the sandbox does not let this process reach. */
 void sandbox_check(const struct config *config);
 
