@@ -81,6 +81,33 @@ static int uring_buffers_init(struct uring_loop *u)
     return 0;
 }
 
+/* liburing 2.3 declares functions for these, but does not export them. */
+static int register_ring(struct uring_loop *u, unsigned what, const void *items, unsigned count)
+{
+    long result = syscall(__NR_io_uring_register, u->ring.ring_fd, what, items, count);
+
+    return result < 0 ? -errno : 0;
+}
+
+/* What the ring can be used for from the moment it is enabled: what is here, and nothing else. A
+ * filter of system calls (seccomp) does not see what is asked for by a ring, so that whoever takes
+ * over the process could open files or connect by it. Costs nothing that could be measured. */
+static int restrict_ring(struct uring_loop *u)
+{
+    static const uint8_t operations[] = {IORING_OP_POLL_ADD, IORING_OP_RECV, IORING_OP_SEND,
+                                         IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL};
+    struct io_uring_restriction allowed[sizeof(operations) + 1] = {
+        {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+         .sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS},
+    };
+
+    for (size_t i = 0; i < sizeof(operations); i++)
+        allowed[i + 1] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
+                                                       .sqe_op = operations[i]};
+    return register_ring(u, IORING_REGISTER_RESTRICTIONS, allowed,
+                         sizeof(allowed) / sizeof(allowed[0]));
+}
+
 static int uring_arm_wake(struct uring_loop *u)
 {
     struct io_uring_sqe *sqe = uring_sqe(u);
@@ -104,20 +131,12 @@ static int uring_arm_accepts(struct uring_loop *u)
     return 0;
 }
 
-/* liburing 2.3 declares io_uring_enable_rings() but does not export it. */
-static int enable_rings(struct uring_loop *u)
-{
-    return (int)syscall(__NR_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL,
-                        0);
-}
-
 static int uring_attach(struct io_loop *loop)
 {
     struct uring_loop *u = uring(loop);
     /* IORING_SETUP_SINGLE_ISSUER: who enables the ring is who may use it. */
-    if (enable_rings(u) != 0)
-        return -errno;
-    return uring_arm_wake(u);
+    int error = register_ring(u, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    return error ? error : uring_arm_wake(u);
 }
 
 static void uring_destroy(struct io_loop *loop)
@@ -318,6 +337,8 @@ int io_uring_loop_new(struct io_loop **out, unsigned chunks, bool sqpoll)
         return error;
     }
     error = uring_buffers_init(u);
+    if (error == 0)
+        error = restrict_ring(u);
     if (error) {
         uring_destroy(&u->base);
         return error;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -837,6 +839,33 @@ static void each_wake_ends_a_sleep(void **state)
     pthread_join(thread, NULL);
 }
 
+/* The first file of this process that is a ring, or -1. */
+static int find_ring(void)
+{
+    char path[64], target[64];
+
+    for (int fd = 0; fd < 256; fd++) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        ssize_t len = readlink(path, target, sizeof(target) - 1);
+        target[len > 0 ? len : 0] = '\0';
+        if (strstr(target, "io_uring"))
+            return fd;
+    }
+    return -1;
+}
+
+/* Once it runs, nothing can be added to a ring, and it takes only the requests of this engine. */
+static void ring_is_restricted(void **state)
+{
+    struct io_uring_probe probe = {0};
+
+    NEEDS_LOOP();
+    int ring = find_ring();
+    assert_true(ring >= 0);
+    assert_int_equal(syscall(__NR_io_uring_register, ring, IORING_REGISTER_PROBE, &probe, 0), -1);
+    assert_int_equal(errno, EACCES);
+}
+
 #define ON_ALL(function)                                                                           \
     {#function " [io_uring]", function, open_loop, close_loop, &uring},                            \
         {#function " [io_uring, sqpoll]", function, open_loop, close_loop, &sqpoll},               \
@@ -868,6 +897,9 @@ int main(void)
         ON_ALL(timeouts),
         ON_ALL(no_wake_is_lost),
         ON_ALL(each_wake_ends_a_sleep),
+        {"ring_is_restricted [io_uring]", ring_is_restricted, open_loop, close_loop, &uring},
+        {"ring_is_restricted [io_uring, sqpoll]", ring_is_restricted, open_loop, close_loop,
+         &sqpoll},
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
