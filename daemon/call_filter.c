@@ -170,9 +170,6 @@ static int add_all(scmp_filter_ctx filter)
 /* Loads a filter and is done with it, whatever came before. */
 static int load(scmp_filter_ctx filter, int error)
 {
-    /* Each thread that there is already. */
-    if (error == 0)
-        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     /* A search in halves; and no defence that slows down all memory, which kernels before 5.16 turn
      * on for whoever has a filter: no stranger's code runs here. */
     if (error == 0)
@@ -196,6 +193,11 @@ int call_filter_seal(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 
-    return filter ? load(filter, add(filter, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL))
-                  : -ENOMEM;
+    if (!filter)
+        return -ENOMEM;
+    int error = add(filter, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL);
+    /* For each thread that there is already. */
+    if (error == 0)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    return load(filter, error);
 }

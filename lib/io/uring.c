@@ -97,8 +97,7 @@ static int restrict_ring(struct uring_loop *u)
     static const uint8_t operations[] = {IORING_OP_POLL_ADD, IORING_OP_RECV, IORING_OP_SEND,
                                          IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL};
     struct io_uring_restriction allowed[sizeof(operations) + 1] = {
-        {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
-         .sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS},
+        {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_BUFFER_SELECT},
     };
 
     for (size_t i = 0; i < sizeof(operations); i++)

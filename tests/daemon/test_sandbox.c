@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <setjmp.h>
@@ -182,6 +183,47 @@ static void test_calls_that_are_needed(void **state)
     ends(call_what_is_needed, 0);
 }
 
+struct waiting {
+    pthread_barrier_t sealed;
+    int error; /* of making a ring */
+};
+
+static void *make_a_ring(void *argument)
+{
+    struct waiting *waiting = argument;
+    struct io_uring_params parameters = {0};
+
+    pthread_barrier_wait(&waiting->sealed);
+    waiting->error = syscall(SYS_io_uring_setup, 8, &parameters) < 0 ? errno : 0;
+    return NULL;
+}
+
+/* Also a thread that was there before makes no ring any more. */
+static int seal(void)
+{
+    struct waiting waiting = {0};
+    pthread_t thread;
+    int status = filter();
+
+    if (status)
+        return status;
+    EXPECT(pthread_barrier_init(&waiting.sealed, NULL, 2) == 0);
+    EXPECT(pthread_create(&thread, NULL, make_a_ring, &waiting) == 0);
+    EXPECT(call_filter_seal() == 0);
+    pthread_barrier_wait(&waiting.sealed);
+    EXPECT(pthread_join(thread, NULL) == 0);
+    EXPECT(waiting.error == ENOSYS);
+    waiting.error = 0;
+    EXPECT(syscall(SYS_io_uring_setup, 8, NULL) < 0 && errno == ENOSYS);
+    return 0;
+}
+
+static void test_no_ring_after_the_start(void **state)
+{
+    (void)state;
+    ends(seal, 0);
+}
+
 /* ---- files ---- */
 
 static const char *at(const char *name)
@@ -227,6 +269,12 @@ static int set_up_folders(void **state)
     put("archive/chain2.pem");
     put("elsewhere/secret");
     put("secret");
+    assert_int_equal(mkdir(at("releases"), 0700), 0);
+    assert_int_equal(mkdir(at("releases/1"), 0700), 0);
+    assert_int_equal(mkdir(at("releases/2"), 0700), 0);
+    put("releases/1/key.pem");
+    put("releases/2/key.pem");
+    assert_int_equal(symlink("releases/1", at("current")), 0);
     assert_int_equal(symlink("../archive/chain1.pem", at("live/chain.pem")), 0);
     return 0;
 }
@@ -248,6 +296,8 @@ static int confine_files(struct config *config)
     config->key_file = strdup(at("keys/derp.key"));
     free(config->tls.cert);
     config->tls.cert = strdup(at("live/chain.pem"));
+    free(config->tls.key);
+    config->tls.key = strdup(at("current/key.pem"));
     EXPECT(privilege_drop("") == 0);
     int error = file_rules_enforce(config, at("config/config.toml"));
     if (error == -EOPNOTSUPP)
@@ -274,10 +324,13 @@ static int use_files(void)
     EXPECT(can_open("live/chain.pem", O_RDONLY));
     EXPECT(can_open("archive/chain2.pem", O_RDONLY));
     EXPECT(!can_open("archive/chain2.pem", O_WRONLY) && errno == EACCES);
+    /* The folder that the link to a folder will lead to. */
+    EXPECT(can_open("releases/2/key.pem", O_RDONLY));
     EXPECT(!can_open("secret", O_RDONLY) && errno == EACCES);
     EXPECT(!can_open("elsewhere/secret", O_RDONLY) && errno == EACCES);
     EXPECT(open("/etc/hosts", O_RDONLY | O_CLOEXEC) >= 0);
-    EXPECT(open("/root", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0 && errno == EACCES);
+    EXPECT(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0 && errno == EACCES);
+    EXPECT(open("/etc/shadow", O_RDONLY | O_CLOEXEC) < 0);
     return 0;
 }
 
@@ -300,7 +353,8 @@ static int tell_what_is_out_of_reach(void)
     EXPECT(!file_rules_reach(at("config/another.key"), true));
     EXPECT(!file_rules_reach(at("elsewhere/secret"), false));
     EXPECT(!file_rules_reach(at("elsewhere/not-there-yet"), false));
-    EXPECT(file_rules_reach("/etc/hyper-derp", false));
+    EXPECT(file_rules_reach("/etc/hosts", false));
+    EXPECT(!file_rules_reach("/etc/hosts", true));
     return 0;
 }
 
@@ -387,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_deadly_calls),
         cmocka_unit_test(test_calls_that_nobody_needs),
         cmocka_unit_test(test_calls_that_are_needed),
+        cmocka_unit_test(test_no_ring_after_the_start),
         cmocka_unit_test_setup_teardown(test_files, set_up_folders, remove_folders),
         cmocka_unit_test_setup_teardown(test_reach, set_up_folders, remove_folders),
         cmocka_unit_test(test_user),

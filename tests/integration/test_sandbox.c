@@ -53,10 +53,14 @@ static void test_is_on_by_default(void **state)
         skip();
     }
     service_make_folder();
-    service_write_text(*state, LISTENER);
+    service_write_text(*state,
+                       matrix_is_tls() ? "[[listener]]\naddress = \"127.0.0.1:0\"\n" : LISTENER);
     struct process *daemon = service_start();
     assert_string_equal(status_line(daemon, "Seccomp"), "2");
     assert_string_equal(status_line(daemon, "NoNewPrivs"), "1");
+    assert_string_equal(status_line(daemon, "Seccomp_filters"), "2"); /* the start is over */
+    if (geteuid() != 0)
+        assert_string_equal(status_line(daemon, "CapEff"), "0000000000000000");
     use(daemon);
     process_stop(daemon);
     process_free(daemon);
@@ -166,7 +170,7 @@ static void test_reload_names_another_folder(void **state)
 int main(void)
 {
     static const struct matrix_test tests[] = {
-        {"is_on_by_default", test_is_on_by_default, CELLS_ALL},
+        {"is_on_by_default", test_is_on_by_default, CELLS_ALL | CELLS_TLS},
         {"can_be_off", test_can_be_off, CELLS_ENGINES},
         {"becomes_a_user", test_becomes_a_user, CELLS_ENGINES},
         {"user_that_there_is_not", test_user_that_there_is_not, CELLS_ONE},
