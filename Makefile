@@ -422,7 +422,7 @@ check-install: $(INSTALLED) $(CONFIG_PAGES) ## install under a temporary DESTDIR
 check-packages: ## build Debian packages, run the service of them under systemd in a virtual machine
 	$(call run_suites,packages)
 
-check-vm: $(UNIT_TESTS) $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests on a kernel with io_uring and kTLS, in a virtual machine
+check-vm: $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests on a kernel with io_uring and kTLS, in a virtual machine
 	$(call run_suites,vm)
 
 torture: $(TORTURE_TESTS) $(DAEMON) $(BENCH) ## hostile clients, faults of the machine, soak: what takes longer than check

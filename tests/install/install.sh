@@ -65,6 +65,12 @@ has_expected_files() {
     [ "$(stat -c %a "$stage/etc/hyper-derp/certs")" = 700 ] || { echo "certs is open to others"; return 1; }
 }
 
+# What systemd holds to be open to a service, from 0 to 10.
+exposure_is_low() {
+    systemd-analyze security --offline=true --no-pager --threshold=20 \
+        "$stage/usr/local/lib/systemd/system/hyper-derp.service"
+}
+
 pc_is_right() {
     local pc=$stage/usr/local/lib/pkgconfig/libhyperderp.pc
     ! grep -n "$stage\|@" "$pc" || return 1
@@ -184,6 +190,11 @@ if [ "$failed" = 1 ]; then
 fi
 try "installed files" has_expected_files
 try "a second install keeps the configuration" second_install_keeps_the_configuration
+if systemd-analyze security --help 2>/dev/null | grep -q -- --offline; then
+    try "exposure of the unit is at most 2.0" exposure_is_low
+else
+    echo "skip - exposure of the unit: no systemd-analyze of systemd 250 or newer"
+fi
 try "libhyperderp.pc" pc_is_right
 try "static library hides internal names" archive_hides_internals
 for header in include/hyperderp/*.h; do

@@ -50,7 +50,7 @@ check lintian_finds_no_error lintian --fail-on error --allow-root "$work"/hyper-
 machine=x86_64
 kernel=
 make_root() {
-    local include=systemd-sysv,libcurl4,libipsec-mb1,libjansson4,libmicrohttpd12,libsodium23,libsystemd0,liburing2,libwslay1,libyaml-0-2
+    local include=systemd-sysv,libcurl4,libipsec-mb1,libjansson4,libmicrohttpd12,libseccomp2,libsodium23,libsystemd0,liburing2,libwslay1,libyaml-0-2
     if command -v qemu-system-x86_64 >/dev/null && [ "$(uname -m)" = $machine ]; then
         include=$include,linux-image-cloud-amd64
     fi

@@ -59,6 +59,10 @@ else
 fi
 check metrics await fetch /metrics
 check health bash -c "$(declare -f fetch); fetch /health | grep '\"status\":\"ok\"'"
+main=$([ "$mode" = systemd ] && systemctl show -p MainPID --value hyper-derp || echo "$pid")
+check calls_are_filtered grep -q '^Seccomp:[[:space:]]*2$' "/proc/$main/status"
+check it_may_bind_and_no_more grep -q '^CapEff:[[:space:]]*0*400$' "/proc/$main/status"
+[ "$mode" != systemd ] || check nothing_of_the_sandbox_is_missing bash -c '! journalctl -u hyper-derp | grep sandbox:'
 check key_is_private bash -c '[ "$(stat -c %a:%U /etc/hyper-derp/certs/derp.key)" = 600:hyper-derp ]'
 check certificate_is_private bash -c '[ "$(stat -c %a:%U /etc/hyper-derp/certs/self-signed.key)" = 600:hyper-derp ]'
 check certificate_is_in_use bash -c "$(declare -f fetch counter); [ \"\$(counter hyper_derp_tls_certificate_expiry_seconds)\" -gt 2000000000 ]"
