@@ -70,7 +70,9 @@ const struct schema_key schema_keys[] = {
     {"", "sandbox", SCHEMA_ENUM, FIELD(sandbox), "\"auto\"", "\"off\"", "\"yes\"",
      .choices = sandboxes,
      .doc = "Leaves the process only the system calls (seccomp) and the folders (Landlock) that it "
-            "needs: `auto`, as far as the kernel can; `on`, or the daemon does not start; `off`."},
+            "needs: `auto`, as far as the kernel can; `on`, or the daemon does not start; `off`. "
+            "A reload cannot name files in folders that were not named at the start. See "
+            "docs/operations.md, Privileges."},
     {"", "log_level", SCHEMA_ENUM, FIELD(log_level), "\"info\"", "\"debug\"", "\"verbose\"",
      .choices = levels, .reload = true,
      .doc = "Lines below this level are not written. Connections that come and go are `debug`."},

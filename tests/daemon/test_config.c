@@ -17,6 +17,8 @@
 static const char *const fixed[] = {"workers",
                                     "pin_workers",
                                     "key_file",
+                                    "user",
+                                    "sandbox",
                                     "log_level",
                                     "log_format",
                                     "listener.address",
