@@ -15,6 +15,10 @@
 #define LISTENER "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
 #define CONFIG   78
 
+/* With a name, as a machine need not have one that a certificate can be for. */
+#define TLS_LISTENER                                                                               \
+    "[[listener]]\naddress = \"127.0.0.1:0\"\n[tls]\nhostname = \"derp.example.com\"\n"
+
 /* A line of /proc/PID/status, without its name; valid until the next call. */
 static const char *status_line(struct process *daemon, const char *name)
 {
@@ -56,8 +60,7 @@ static void test_is_on_by_default(void **state)
         skip();
     }
     service_make_folder();
-    service_write_text(*state,
-                       matrix_is_tls() ? "[[listener]]\naddress = \"127.0.0.1:0\"\n" : LISTENER);
+    service_write_text(*state, matrix_is_tls() ? TLS_LISTENER : LISTENER);
     struct process *daemon = service_start();
     assert_string_equal(status_line(daemon, "Seccomp"), "2");
     assert_string_equal(status_line(daemon, "NoNewPrivs"), "1");
@@ -92,7 +95,7 @@ static void test_becomes_a_user(void **state)
         skip();
     }
     service_make_folder();
-    service_write_text(*state, "user = \"nobody\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n");
+    service_write_text(*state, "user = \"nobody\"\n" TLS_LISTENER);
     snprintf(command, sizeof(command), "chown -R nobody '%s'", service_folder);
     assert_int_equal(system(command), 0);
     struct process *daemon = service_start();
