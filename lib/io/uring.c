@@ -91,7 +91,7 @@ static int register_ring(struct uring_loop *u, unsigned what, const void *items,
 
 /* What the ring can be used for from the moment it is enabled: what is here, and nothing else. A
  * filter of system calls (seccomp) does not see what is asked for by a ring, so that whoever takes
- * over the process could open files or connect by it. Costs nothing that could be measured. */
+ * over the process could open files or connect by it. */
 static int restrict_ring(struct uring_loop *u)
 {
     static const uint8_t operations[] = {IORING_OP_POLL_ADD, IORING_OP_RECV, IORING_OP_SEND,
