@@ -224,7 +224,8 @@ typedef struct hyperderp_listener_options {
      * "unix:PATH". HOST is a numeric address or a name that resolves to one. Port 0 lets the kernel
      * choose; see hyperderp_relay_listener_address(). PATH is absolute; its file is made with the
      * mode 0660 and removed when the relay stops accepting; a socket that nobody listens on any
-     * more is replaced. NULL when `fd` is given.
+     * more is replaced. NULL when `fd` is given, or the "unix:PATH" of that socket, whose file is
+     * then removed in the same way.
      */
     const char *address;
 
@@ -268,6 +269,10 @@ typedef struct hyperderp_listener_options {
      */
     const char *const *trusted_proxies;
     unsigned trusted_proxy_count; /**< entries of trusted_proxies */
+
+    /** The file of a "unix:PATH" stays when the relay stops accepting: for a socket that is kept
+     * elsewhere and listens on. */
+    bool keep_file;
 } hyperderp_listener_options;
 
 /**
@@ -372,6 +377,32 @@ HYPERDERP_API int hyperderp_relay_stun_address(const hyperderp_relay *relay, int
                                                size_t room);
 
 /**
+ * Answers STUN on a UDP socket of yours, which is bound already; otherwise as
+ * hyperderp_relay_add_stun().
+ *
+ * @param relay  a relay that has not been started.
+ * @param fd     the socket; the relay's once this has succeeded.
+ * @return the number of the socket; -EINVAL for what is no UDP socket; and as
+ *         hyperderp_relay_add_stun().
+ */
+HYPERDERP_API int hyperderp_relay_add_stun_fd(hyperderp_relay *relay, int fd);
+
+/**
+ * Gives another file descriptor of a listener's socket, or of a socket of STUN. By it the socket
+ * outlives the relay: who holds it can give it to another relay, in another process perhaps, and
+ * connections that come in between wait in it.
+ *
+ * @param relay     a relay that has not been started.
+ * @param listener  the number that hyperderp_relay_add_listener() returned, or for stun
+ *                  hyperderp_relay_add_stun().
+ * @return the file descriptor, which the caller closes; -EINVAL for another number; -EBUSY after
+ *         the start; -EMFILE.
+ */
+HYPERDERP_API int hyperderp_relay_listener_fd(const hyperderp_relay *relay, int listener);
+/** The same of a socket of STUN. See hyperderp_relay_listener_fd(). */
+HYPERDERP_API int hyperderp_relay_stun_fd(const hyperderp_relay *relay, int stun);
+
+/**
  * Starts the workers, each a thread of its own with all signals blocked, and returns. From now on
  * the listeners accept.
  *
@@ -389,9 +420,10 @@ HYPERDERP_API int hyperderp_relay_start(hyperderp_relay *relay);
 HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
 
 /**
- * Stops accepting, tells each client with a Restarting frame that it shall come back, sends what is
- * queued, closes each connection, and waits until that is done. May be called again after
- * -ETIMEDOUT to wait longer: the drain goes on meanwhile.
+ * Stops accepting, tells each client with a Restarting frame that it shall come back, within two
+ * seconds and each at a time of its own, sends what is queued, closes each connection, and waits
+ * until that is done. A handshake that is under way gets a quarter of a second. May be called again
+ * after -ETIMEDOUT to wait longer: the drain goes on meanwhile.
  *
  * @param relay       a running relay.
  * @param timeout_ms  how long to wait; 0 only begins the drain, or asks whether it is done.
@@ -399,6 +431,20 @@ HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
  *         are; -EINVAL before the start.
  */
 HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms);
+
+/**
+ * Leaves the clients to another relay that accepts on the same sockets already. Accepts nobody any
+ * more, leaves files of "unix:PATH" where they are, and sends each client away at a moment of its
+ * own, at random: as a drain does, but told to come back at once. Everything else goes on
+ * meanwhile; clients whose handshake has begun get in. Returns at once; hyperderp_relay_drain()
+ * ends it, when the counters say that no connection is left, or when it has taken long enough.
+ *
+ * @param relay      a running relay; one that has gone further is left as it is.
+ * @param spread_ms  within which all are sent away, at most 60,000; fewer clients take less, a
+ *                   millisecond each.
+ * @return 0; -EINVAL before the start, or for a longer time.
+ */
+HYPERDERP_API int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spread_ms);
 
 /**
  * Closes every connection at once, ends the workers and waits for them; hyperderp_relay_run()

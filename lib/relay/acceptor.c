@@ -92,13 +92,13 @@ static void refuse(struct worker *worker, int fd, hyperderp_refusal reason)
 static void take_in(struct worker *worker, const struct arrival *arrival)
 {
     struct hyperderp_relay *relay = worker->relay;
-    bool draining = worker->phase >= RELAY_DRAINING;
+    bool stopping = worker->phase >= RELAY_STOPPING;
 
-    if (!draining && conn_adopt(worker, arrival))
+    if (!stopping && conn_adopt(worker, arrival))
         return;
     addresses_leave(&relay->addresses, arrival->address);
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
-    refuse(worker, arrival->fd, draining ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);
+    refuse(worker, arrival->fd, stopping ? HYPERDERP_REFUSED_DRAINING : HYPERDERP_REFUSED_MEMORY);
 }
 
 static void adopt(struct worker *worker, struct message *message)
@@ -130,10 +130,11 @@ static void place(struct worker *worker, const struct arrival *arrival)
     atomic_fetch_add_explicit(&chosen->load, 1, memory_order_relaxed);
     if (worker_post(chosen, &adoption->message))
         return;
+    /* That worker has drained its own, and ended. */
     atomic_fetch_sub_explicit(&chosen->load, 1, memory_order_relaxed);
     free(adoption);
-    addresses_leave(addresses, arrival->address);
-    refuse(worker, arrival->fd, HYPERDERP_REFUSED_DRAINING); /* the worker has ended */
+    atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
+    take_in(worker, arrival);
 }
 
 static void refuse_stranger(struct worker *worker, const struct arrival *arrival)
@@ -241,6 +242,6 @@ void acceptor_stop(struct worker *worker)
         if (worker->listening & 1ull << i)
             (void)io_cancel(worker->loop, listener->fd, io_token_make(IO_OP_ACCEPT, i, 0));
         worker->listening &= ~(1ull << i);
-        listener_close(listener);
+        listener_close(listener, atomic_load_explicit(&relay->handed_over, memory_order_relaxed));
     }
 }

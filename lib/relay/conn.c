@@ -24,8 +24,14 @@
 /* How long a connection that is done may take to fetch its last bytes. */
 #define LINGER_NS 3000000000
 
-/* How often a relay that drains looks whether a client has got its last bytes. */
+/* How often it is looked whether a client has got its last bytes, and how often by a relay that
+ * drains: clients come back only when they see the end. */
 #define LINGER_STEP_NS 50000000
+#define DRAIN_STEP_NS  10000000
+
+/* What handshakes may still take when a drain begins: who has connected a moment before is told to
+ * come back, instead of finding the door shut; and those that say nothing do not keep it up. */
+#define HANDSHAKE_GRACE_NS 250000000
 
 /* Restarting asks clients to come back after a random time up to this, so that they do not all come
  * at once, and to try for this long. */
@@ -149,7 +155,9 @@ static bool begin(struct conn *conn)
     conn->gone_tokens = FORWARD_GONE_BURST;
     conn->deadline.fire = deadline_passed;
     timer_set(&worker->timers, &conn->deadline,
-              worker->now + limits_handshake(&worker->relay->limits));
+              worker->now + (worker->phase >= RELAY_DRAINING
+                                 ? HANDSHAKE_GRACE_NS
+                                 : limits_handshake(&worker->relay->limits)));
     counters_add(worker->counters, COUNTER_connections, 1);
     conn_arm(conn);
     return true;
@@ -393,6 +401,11 @@ void conn_close(struct conn *conn, enum conn_end end)
         bury(conn);
 }
 
+static int64_t linger_step(const struct worker *worker)
+{
+    return worker->phase >= RELAY_LEAVING ? DRAIN_STEP_NS : LINGER_STEP_NS;
+}
+
 void conn_finish(struct conn *conn, enum conn_end end)
 {
     struct worker *worker = conn->worker;
@@ -405,7 +418,7 @@ void conn_finish(struct conn *conn, enum conn_end end)
     secure_end(conn);
     conn_set_state(conn, CONN_DRAINING);
     conn->linger_until = worker->now + LINGER_NS;
-    timer_set(&worker->timers, &conn->deadline, worker->now + LINGER_STEP_NS);
+    timer_set(&worker->timers, &conn->deadline, worker->now + linger_step(worker));
     sink_finish(worker, conn->sink);
     conn_arm(conn);
 }
@@ -420,25 +433,53 @@ static void linger(struct conn *conn)
     struct worker *worker = conn->worker;
 
     if (worker->now >= conn->linger_until ||
-        (worker->phase >= RELAY_DRAINING && sink_is_acknowledged(conn->sink)))
+        (worker->phase >= RELAY_LEAVING && sink_is_acknowledged(conn->sink)))
         conn_close(conn, CONN_END_ANSWERED);
     else
-        timer_set(&worker->timers, &conn->deadline, worker->now + LINGER_STEP_NS);
+        timer_set(&worker->timers, &conn->deadline, worker->now + linger_step(worker));
+}
+
+/* Every request of it got its answer, and the next one has not begun. */
+static bool is_between_requests(const struct conn *conn)
+{
+    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
 }
 
 void conn_restart(struct conn *conn)
 {
+    struct worker *worker = conn->worker;
     uint8_t frame[FRAME_RESTARTING_SIZE];
+    uint32_t after = 0; /* who is sent away at a moment of its own finds the next relay there */
 
     if (conn->state == CONN_DRAINING || conn->state == CONN_CLOSED)
         return;
-    if (conn->state != CONN_OPEN || conn->link) {
+    if (conn->link || is_between_requests(conn)) {
         conn_close(conn, CONN_END_STOPPED);
         return;
     }
-    uint32_t after = (uint32_t)(worker_random(conn->worker) % RECONNECT_WITHIN_MS);
+    if (conn->state != CONN_OPEN) {
+        if (conn->deadline.deadline > worker->now + HANDSHAKE_GRACE_NS)
+            timer_set(&worker->timers, &conn->deadline, worker->now + HANDSHAKE_GRACE_NS);
+        return;
+    }
+    if (worker->phase >= RELAY_DRAINING)
+        after = (uint32_t)(worker_random(worker) % RECONNECT_WITHIN_MS);
     (void)conn_send_control(conn, frame, frame_encode_restarting(frame, after, TRY_FOR_MS));
     conn_finish(conn, CONN_END_ANSWERED);
+}
+
+void conn_leave(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    int64_t left = worker->relay->leave_by - worker->now;
+
+    if (conn->state != CONN_OPEN || conn->link)
+        return;
+    conn->keepalive_due = worker->now;
+    if (left > 0)
+        conn->keepalive_due += (int64_t)(worker_random(worker) % (uint64_t)left);
+    if (conn->deadline.deadline > conn->keepalive_due)
+        timer_set(&worker->timers, &conn->deadline, conn->keepalive_due);
 }
 
 bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
@@ -494,6 +535,10 @@ static void look_at_open(struct conn *conn)
         conn_close(conn, CONN_END_TIMEOUT);
         return;
     }
+    if (worker->now >= conn->keepalive_due && worker->phase >= RELAY_LEAVING) {
+        conn_restart(conn);
+        return;
+    }
     if (worker->now >= conn->keepalive_due) {
         if (conn_send_control(conn, frame, frame_encode_keep_alive(frame)))
             counters_add(worker->counters, COUNTER_keepalives, 1);
@@ -506,12 +551,6 @@ static void look_at_open(struct conn *conn)
         timer_set(&worker->timers, &conn->deadline, due);
 }
 
-/* Every request of it got its answer, and the next one has not begun. */
-static bool is_between_requests(const struct conn *conn)
-{
-    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
-}
-
 static void deadline_passed(struct timer *timer)
 {
     struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, deadline));
@@ -521,7 +560,9 @@ static void deadline_passed(struct timer *timer)
     else if (conn->state == CONN_DRAINING)
         linger(conn);
     else
-        conn_close(conn, is_between_requests(conn) ? CONN_END_ANSWERED : CONN_END_TIMEOUT);
+        conn_close(conn, is_between_requests(conn)               ? CONN_END_ANSWERED
+                         : conn->worker->phase >= RELAY_DRAINING ? CONN_END_STOPPED
+                                                                 : CONN_END_TIMEOUT);
 }
 
 void conn_open(struct conn *conn)
@@ -547,6 +588,10 @@ void conn_open(struct conn *conn)
     conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");
     counters_add(worker->counters,
                  joined == 0 ? COUNTER_peers_active : COUNTER_duplicate_connections, 1);
+    if (worker->phase == RELAY_LEAVING)
+        conn_leave(conn);
+    else if (worker->phase >= RELAY_DRAINING)
+        conn_restart(conn);
 }
 
 void conn_input(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t len)

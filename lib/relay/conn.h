@@ -80,7 +80,7 @@ struct conn {
     bool drained;   /* the last read found less than a chunk */
     bool starved;   /* in the worker's list of those that wait for a chunk */
     struct timer deadline;
-    int64_t keepalive_due; /* in CONN_OPEN */
+    int64_t keepalive_due; /* in CONN_OPEN; of a relay that leaves, when it is sent away */
     union {
         int64_t rest_due;     /* in CONN_OPEN, of the frame in partial */
         int64_t linger_until; /* in CONN_DRAINING */
@@ -149,8 +149,11 @@ void conn_finish(struct conn *conn, enum conn_end end);
 /* Lets the client in: from admission to open. */
 void conn_open(struct conn *conn);
 
-/* The relay drains: sends Restarting and finishes. */
+/* The relay drains: sends Restarting and finishes; a handshake may go on for a moment. */
 void conn_restart(struct conn *conn);
+
+/* The relay leaves: conn_restart() at a moment of its own, until leave_by. */
+void conn_leave(struct conn *conn);
 
 /* Arms the receive that the state asks for, if there is none. */
 void conn_arm(struct conn *conn);

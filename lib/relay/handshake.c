@@ -81,7 +81,8 @@ static void answer(struct conn *conn, const struct http_request *request, int pa
     struct http_scene scene = {.home = worker->relay->home, .tls = conn->secure != NULL};
 
     conn->requests++;
-    scene.last = !http_answer_lets_go_on(request, parsed) || conn->requests == MAX_REQUESTS;
+    scene.last = !http_answer_lets_go_on(request, parsed) || conn->requests == MAX_REQUESTS ||
+                 worker->phase > RELAY_RUNNING;
     size_t size = http_answer_page(page, request, parsed, &scene);
     counters_add(worker->counters, COUNTER_http_requests, 1);
     if (!conn_send_control(conn, page, size))

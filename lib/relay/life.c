@@ -12,6 +12,12 @@
 
 #define NS_PER_MS 1000000
 
+/* A relay that hands over sends a thousand clients away a second, if the caller lets it: what a
+ * worker of the next one takes in over TLS with time to spare for packets. Those that wait get no
+ * KeepAlive, so that it must not last. */
+#define NS_PER_LEAVER 1000000
+#define MAX_SPREAD_MS 60000
+
 /* Runs a worker on the calling thread until it ends. */
 static void run_worker(struct worker *worker)
 {
@@ -176,6 +182,25 @@ bool relay_advance(hyperderp_relay *relay, enum relay_phase phase)
     for (unsigned i = 0; i < relay->worker_count; i++)
         io_wake(relay->workers[i]->loop);
     return true;
+}
+
+/* Fewer clients need less time: they are not to be apart from each other for longer than the new
+ * process needs to take them in. */
+int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spread_ms)
+{
+    if (!relay || relay_phase(relay) == RELAY_NEW || spread_ms > MAX_SPREAD_MS)
+        return -EINVAL;
+    int64_t spread = (int64_t)spread_ms * NS_PER_MS;
+    int64_t enough =
+        NS_PER_LEAVER * (int64_t)atomic_load_explicit(&relay->connections, memory_order_relaxed);
+    pthread_mutex_lock(&relay->life);
+    if (relay_phase(relay) == RELAY_RUNNING) {
+        relay->leave_by = worker_clock() + (enough < spread ? enough : spread);
+        atomic_store_explicit(&relay->handed_over, true, memory_order_relaxed);
+        relay_advance(relay, RELAY_LEAVING);
+    }
+    pthread_mutex_unlock(&relay->life);
+    return 0;
 }
 
 int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms)

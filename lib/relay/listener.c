@@ -129,14 +129,17 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
     int fd = options->fd, backlog = options->backlog ? options->backlog : DEFAULT_BACKLOG;
 
     *listener = (struct listener){.fd = -1};
-    if ((fd >= 0) == (options->address != NULL) || options->backlog < 0 ||
+    if ((fd < 0 && !options->address) || options->backlog < 0 ||
         (fd >= 0 && check_socket(fd, log) != 0))
         return -EINVAL;
-    bool is_unix = options->address ? unix_address(options->address) : is_unix_socket(fd);
+    bool is_unix = fd >= 0 ? is_unix_socket(fd) : unix_address(options->address);
+    if (fd >= 0 && options->address &&
+        (!is_unix || unix_adopt(options->address, &listener->file) != 0))
+        return -EINVAL;
     int error = proxied_set_up(listener, options, is_unix, log);
     if (error)
         return error;
-    if (options->address)
+    if (fd < 0)
         fd = is_unix ? open_unix(options->address, backlog, &listener->file, log)
                      : open_address(options->address, backlog, log);
     if (fd < 0) {
@@ -148,15 +151,17 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
     set_buffers(fd, socket_buffer, log);
     pthread_mutex_init(&listener->lock, NULL);
     listener->fd = fd;
+    listener->keep_file = options->keep_file;
     listener_format_address(fd, listener->address);
     return 0;
 }
 
-void listener_close(struct listener *listener)
+void listener_close(struct listener *listener, bool keep_file)
 {
     pthread_mutex_lock(&listener->lock);
     if (listener->fd >= 0) {
-        unix_remove(&listener->file);
+        if (!keep_file && !listener->keep_file)
+            unix_remove(&listener->file);
         close(listener->fd);
     }
     listener->fd = -1;

@@ -24,6 +24,7 @@ struct listener {
     tls_choose_fn *choose;   /* by the name that a client asks for; or NULL */
     bool offload;            /* the kernel makes and opens the records of its connections */
     bool proxied;            /* connections begin with a header of the PROXY protocol (proxied.h) */
+    bool keep_file;          /* the socket is kept elsewhere as well */
     bool trusts_all;         /* from whoever can connect, */
     struct network *trusted; /* or from these */
     unsigned trusted_count;
@@ -41,7 +42,8 @@ struct listener {
  * kernel's. */
 int listener_open(struct listener *listener, const hyperderp_listener_options *options,
                   unsigned socket_buffer, const struct log *log);
-void listener_close(struct listener *listener);
+/* Closes it. Its file goes with it, unless that, or the options, ask for it to stay. */
+void listener_close(struct listener *listener, bool keep_file);
 /* A reference to the server of its TLS for a connection to come, or NULL. Any thread. */
 struct tls_server *listener_tls_server(struct listener *listener);
 

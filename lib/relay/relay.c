@@ -3,6 +3,7 @@
 #include "relay/relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -153,6 +154,7 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->accept_full_at, 0);
+    atomic_init(&relay->handed_over, false);
     atomic_init(&relay->phase, RELAY_NEW);
     pthread_mutex_init(&relay->life, NULL);
     pthread_mutex_init(&relay->lock, NULL);
@@ -232,6 +234,16 @@ int hyperderp_relay_listener_address(const hyperderp_relay *relay, int listener,
     return 0;
 }
 
+int hyperderp_relay_listener_fd(const hyperderp_relay *relay, int listener)
+{
+    if (!relay || listener < 0 || (unsigned)listener >= relay->listener_count)
+        return -EINVAL;
+    if (relay_phase(relay) != RELAY_NEW)
+        return -EBUSY;
+    int fd = fcntl(relay->listeners[listener].fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
 void hyperderp_relay_free(hyperderp_relay *relay)
 {
     if (!relay)
@@ -240,7 +252,8 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     mesh_destroy(&relay->mesh);
     free_workers(relay);
     for (unsigned i = 0; i < relay->listener_count; i++) {
-        listener_close(&relay->listeners[i]);
+        listener_close(&relay->listeners[i],
+                       atomic_load_explicit(&relay->handed_over, memory_order_relaxed));
         listener_destroy(&relay->listeners[i]);
     }
     for (unsigned i = 0; i < relay->stun_count; i++) {

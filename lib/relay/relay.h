@@ -32,6 +32,7 @@ struct worker;
 enum relay_phase {
     RELAY_NEW,
     RELAY_RUNNING,
+    RELAY_LEAVING,  /* accepts nobody; each client is sent away at a moment of its own */
     RELAY_DRAINING, /* accepts nobody, lets those that are here finish */
     RELAY_STOPPING, /* closes everything at once */
 };
@@ -78,6 +79,13 @@ struct hyperderp_relay {
 
     /* When the burst of new connections is all there again, in ns; relaxed, see acceptor.c. */
     _Atomic int64_t accept_full_at;
+
+    /* Its listeners go on elsewhere; relaxed, as the phase is what tells of it. */
+    atomic_bool handed_over;
+
+    /* By when a relay that leaves has sent away all clients, in ns; written once, before that
+     * phase. */
+    int64_t leave_by;
 
     /* enum relay_phase; only grows. Release by who changes it, acquire by the workers, who are
      * woken. */

@@ -3,6 +3,8 @@
 #include "relay/stun.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,19 +20,26 @@
 
 int stun_open(struct stun_socket *socket, const char *address, const struct log *log)
 {
-    *socket = (struct stun_socket){.fd = address_bind(address, SOCK_DGRAM)};
-    if (socket->fd < 0) {
-        log_line(log, HYPERDERP_LOG_ERROR, "STUN on %s: %s%s", address, address_error(socket->fd),
-                 address_advice(socket->fd));
-        return socket->fd;
+    int fd = address_bind(address, SOCK_DGRAM);
+    if (fd < 0) {
+        log_line(log, HYPERDERP_LOG_ERROR, "STUN on %s: %s%s", address, address_error(fd),
+                 address_advice(fd));
+        return fd;
     }
-    socket->batch = calloc(1, sizeof(*socket->batch));
-    if (!socket->batch) {
-        stun_close(socket);
+    int error = stun_use(socket, fd);
+    if (error)
+        close(fd);
+    return error;
+}
+
+int stun_use(struct stun_socket *socket, int fd)
+{
+    *socket = (struct stun_socket){.fd = -1, .batch = calloc(1, sizeof(*socket->batch))};
+    if (!socket->batch)
         return -ENOMEM;
-    }
-    stun_batch_prepare(socket->fd);
-    listener_format_address(socket->fd, socket->address);
+    socket->fd = fd;
+    stun_batch_prepare(fd);
+    listener_format_address(fd, socket->address);
     return 0;
 }
 
@@ -47,20 +56,59 @@ void stun_destroy(struct stun_socket *socket)
     socket->batch = NULL;
 }
 
+/* Whether another one may be added. */
+static int has_place(const hyperderp_relay *relay)
+{
+    if (relay_phase(relay) != RELAY_NEW)
+        return -EBUSY;
+    return relay->stun_count == RELAY_MAX_STUNS ? -ENOSPC : 0;
+}
+
+static int added(hyperderp_relay *relay)
+{
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "answering STUN on %s",
+             relay->stuns[relay->stun_count].address);
+    return (int)relay->stun_count++;
+}
+
 int hyperderp_relay_add_stun(hyperderp_relay *relay, const char *address)
 {
     if (!relay || !address)
         return -EINVAL;
+    int error = has_place(relay);
+    if (error == 0)
+        error = stun_open(&relay->stuns[relay->stun_count], address, &relay->log);
+    return error ? error : added(relay);
+}
+
+static bool is_udp(int fd)
+{
+    int type = 0, protocol = 0;
+    socklen_t size = sizeof(int);
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && type == SOCK_DGRAM &&
+           protocol == IPPROTO_UDP;
+}
+
+int hyperderp_relay_add_stun_fd(hyperderp_relay *relay, int fd)
+{
+    if (!relay || !is_udp(fd))
+        return -EINVAL;
+    int error = has_place(relay);
+    if (error == 0)
+        error = stun_use(&relay->stuns[relay->stun_count], fd);
+    return error ? error : added(relay);
+}
+
+int hyperderp_relay_stun_fd(const hyperderp_relay *relay, int stun)
+{
+    if (!relay || stun < 0 || (unsigned)stun >= relay->stun_count)
+        return -EINVAL;
     if (relay_phase(relay) != RELAY_NEW)
         return -EBUSY;
-    if (relay->stun_count == RELAY_MAX_STUNS)
-        return -ENOSPC;
-    struct stun_socket *socket = &relay->stuns[relay->stun_count];
-    int error = stun_open(socket, address, &relay->log);
-    if (error)
-        return error;
-    log_line(&relay->log, HYPERDERP_LOG_INFO, "answering STUN on %s", socket->address);
-    return (int)relay->stun_count++;
+    int fd = fcntl(relay->stuns[stun].fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
 }
 
 int hyperderp_relay_stun_address(const hyperderp_relay *relay, int stun, char *text, size_t room)

@@ -30,6 +30,8 @@ struct stun_socket {
 
 /* Binds a socket for datagrams. 0 or -errno; the log gets the reason. */
 int stun_open(struct stun_socket *socket, const char *address, const struct log *log);
+/* The same with a socket that is bound already. 0 or -ENOMEM: then it is still the caller's. */
+int stun_use(struct stun_socket *socket, int fd);
 void stun_close(struct stun_socket *socket);
 
 /* Frees what a closed one holds. */

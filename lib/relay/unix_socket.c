@@ -57,21 +57,37 @@ static int bind_file(int fd, const struct sockaddr_un *address)
     return bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : -errno;
 }
 
-/* Nobody can connect before listen(), so the mode comes in time. */
-static int open_to_group(int fd, int backlog, const char *path, struct unix_file *file)
+static int note_file(const char *path, struct unix_file *file)
 {
     struct stat info;
 
     if (lstat(path, &info) != 0)
         return -errno;
+    if (!S_ISSOCK(info.st_mode))
+        return -EEXIST;
     strcpy(file->path, path);
     file->device = info.st_dev;
     file->inode = info.st_ino;
+    return 0;
+}
+
+/* Nobody can connect before listen(), so the mode comes in time. */
+static int open_to_group(int fd, int backlog, const char *path, struct unix_file *file)
+{
+    int error = note_file(path, file);
+    if (error)
+        return error;
     if (chmod(path, MODE) == 0 && listen(fd, backlog) == 0)
         return 0;
-    int error = -errno;
+    error = -errno;
     unix_remove(file);
     return error;
+}
+
+static bool has_path(const char *address)
+{
+    const char *path = address + PREFIX_LEN;
+    return unix_address(address) && path[0] == '/' && strlen(path) < UNIX_PATH_SIZE;
 }
 
 int unix_listen(const char *address, int backlog, struct unix_file *file)
@@ -80,7 +96,7 @@ int unix_listen(const char *address, int backlog, struct unix_file *file)
     const char *path = address + PREFIX_LEN;
 
     *file = (struct unix_file){0};
-    if (!unix_address(address) || path[0] != '/' || strlen(path) >= sizeof(un.sun_path))
+    if (!has_path(address))
         return -EINVAL;
     strcpy(un.sun_path, path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -93,6 +109,12 @@ int unix_listen(const char *address, int backlog, struct unix_file *file)
         return fd;
     close(fd);
     return error;
+}
+
+int unix_adopt(const char *address, struct unix_file *file)
+{
+    *file = (struct unix_file){0};
+    return has_path(address) ? note_file(address + PREFIX_LEN, file) : -EINVAL;
 }
 
 const char *unix_advice(int error)

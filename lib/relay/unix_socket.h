@@ -27,6 +27,10 @@ bool unix_address(const char *address);
  */
 int unix_listen(const char *address, int backlog, struct unix_file *file);
 
+/* Takes notice of the file of a socket that listens already. 0; -EINVAL for another form, or the
+ * -errno of what keeps it from being that. */
+int unix_adopt(const char *address, struct unix_file *file);
+
 /* What an operator may do about such an error: "; ...", or "". */
 const char *unix_advice(int error);
 

@@ -223,8 +223,11 @@ static void follow_phase(struct worker *worker)
     worker->phase = phase;
     acceptor_stop(worker);
     stun_stop(worker);
-    mesh_stop(worker);
-    for_each_conn(worker, phase == RELAY_DRAINING ? conn_restart : stop_conn);
+    if (phase >= RELAY_DRAINING)
+        mesh_stop(worker);
+    for_each_conn(worker, phase == RELAY_LEAVING    ? conn_leave
+                          : phase == RELAY_DRAINING ? conn_restart
+                                                    : stop_conn);
 }
 
 static bool is_done(struct worker *worker)

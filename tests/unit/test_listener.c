@@ -109,10 +109,10 @@ static void ipv4_with_the_kernels_port(void **state)
     assert_int_equal(getsockopt(listener.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &size), 0);
     assert_int_equal(value, 30000);
     assert_int_equal(lines, 0);
-    listener_close(&listener);
+    listener_close(&listener, false);
     listener_set_user_timeout(&listener, 30000); /* a closed one has none */
     assert_int_equal(listener.fd, -1);
-    listener_close(&listener);
+    listener_close(&listener, false);
 }
 
 static void ipv6(void **state)
@@ -128,12 +128,12 @@ static void ipv6(void **state)
     assert_memory_equal(listener.address, "[::1]:", 6);
     assert_true(reachable(AF_INET6, port_of(&listener)));
     assert_false(reachable(AF_INET, port_of(&listener)));
-    listener_close(&listener);
+    listener_close(&listener, false);
     /* An IPv6 address alone does not take the port of IPv4 as well. */
     assert_int_equal(open_at(&listener, "[::]:0"), 0);
     assert_true(reachable(AF_INET6, port_of(&listener)));
     assert_false(reachable(AF_INET, port_of(&listener)));
-    listener_close(&listener);
+    listener_close(&listener, false);
 }
 
 static void every_address(void **state)
@@ -145,7 +145,7 @@ static void every_address(void **state)
     assert_true(reachable(AF_INET, port_of(&listener)));
     if (has_ipv6())
         assert_true(reachable(AF_INET6, port_of(&listener)));
-    listener_close(&listener);
+    listener_close(&listener, false);
 }
 
 static void bad_addresses(void **state)
@@ -183,7 +183,7 @@ static void failures_are_explained(void **state)
     assert_int_equal(lines, 1);
     assert_non_null(strstr(last_line, address));
     assert_non_null(strstr(last_line, "Address already in use"));
-    listener_close(&listener);
+    listener_close(&listener, false);
 
     assert_int_equal(open_at(&second, "192.0.2.1:0"), -EADDRNOTAVAIL);
     assert_int_equal(lines, 1);
@@ -212,7 +212,7 @@ static void the_callers_socket(void **state)
     assert_int_equal(listener.fd, fd);
     assert_memory_equal(listener.address, "127.0.0.1:", 10);
     assert_true(reachable(AF_INET, port_of(&listener)));
-    listener_close(&listener);
+    listener_close(&listener, false);
     assert_int_equal(fcntl(fd, F_GETFD), -1);
 
     int pipe_fd[2];
