@@ -69,6 +69,11 @@ struct config_limits {
     uint64_t handshake_timeout_ms, keepalive_ms, write_timeout_ms, drain_timeout_ms;
 };
 
+struct config_takeover {
+    char *socket; /* "": nobody can take over */
+    uint64_t spread_ms;
+};
+
 struct config_io {
     hyperderp_engine engine;
     bool sqpoll;
@@ -93,6 +98,7 @@ struct config {
     struct config_mesh mesh;
     struct config_access access;
     struct config_limits limits;
+    struct config_takeover takeover;
     struct config_io io;
 };
 

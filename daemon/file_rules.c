@@ -146,6 +146,7 @@ void file_rules_each(const struct config *config, file_rules_visit *visit, void 
         {"mesh.key_file", config->mesh.key_file, false},
         {"mesh.ca_file", config->mesh.ca_file, false},
         {"access.allow_keys_file", config->access.allow_keys_file, false},
+        {"takeover.socket", config->takeover.socket, true},
     };
 
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)

@@ -34,6 +34,9 @@ static const char help[] =
     "                        kernel's choice, which the log names\n"
     "      --workers N       threads that move packets, 1 to 128 (default: one per usable core)\n"
     "      --engine ENGINE   auto, io_uring or epoll (default: auto)\n"
+    "      --takeover        take the place of the daemon that runs with the same "
+    "takeover.socket:\n"
+    "                        no connection is refused, its clients come here by and by\n"
     "      --log-level LEVEL debug, info, warn or error (default: info)\n"
     "      --version         print the version\n"
     "      --help            print this\n"
@@ -58,6 +61,7 @@ enum {
     OPT_WORKERS,
     OPT_ENGINE,
     OPT_LOG_LEVEL,
+    OPT_TAKEOVER,
     OPT_VERSION,
     OPT_HELP,
     OPT_CHECK_CONFIG,
@@ -75,6 +79,7 @@ static const struct option options[] = {
     {"workers", required_argument, NULL, OPT_WORKERS},
     {"engine", required_argument, NULL, OPT_ENGINE},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"takeover", no_argument, NULL, OPT_TAKEOVER},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, OPT_HELP},
     {"pub", required_argument, NULL, OPT_PUB},
@@ -208,6 +213,9 @@ static int apply(struct flags *flags, int option, const char *typed)
         return parse_engine(flags, optarg);
     case OPT_LOG_LEVEL:
         return parse_log_level(flags, optarg);
+    case OPT_TAKEOVER:
+        flags->takeover = true;
+        return -1;
     case OPT_PUB:
         flags->key_file = optarg;
         return -1;
@@ -252,6 +260,11 @@ static int check(const struct flags *flags)
         !flags->config_file) {
         fprintf(stderr, "hyper-derp: %s: needs a configuration, -c FILE\n",
                 flags->command == COMMAND_DERPMAP ? "derpmap" : "--check-config");
+        return STATUS_USAGE;
+    }
+    if (flags->takeover && (flags->command != COMMAND_RUN || !flags->config_file)) {
+        fputs("hyper-derp: --takeover: needs a configuration with takeover.socket, -c FILE\n",
+              stderr);
         return STATUS_USAGE;
     }
     if (flags->command == COMMAND_RUN && !flags->config_file && !flags->dev &&

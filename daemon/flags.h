@@ -34,6 +34,7 @@ struct flags {
     const char *listen[FLAGS_MAX_LISTENERS];
     unsigned listen_count;
     bool dev;
+    bool takeover; /* of the process that runs */
     bool has_workers, has_engine, has_log_level;
     unsigned workers;
     hyperderp_engine engine;

@@ -20,13 +20,18 @@
 #include "renewal.h"
 #include "report.h"
 #include "sandbox.h"
+#include "sockets.h"
 #include "startup.h"
 #include "status.h"
+#include "takeover.h"
 #include "watchdog.h"
 #include "web.h"
 
 /* How often a draining daemon looks whether it shall stop at once. */
 #define DRAIN_STEP_MS 50
+
+/* How long clients that were sent away may take to close, beyond takeover.spread. */
+#define LEAVE_GRACE_MS 2000
 
 /* How often the service manager is told what is going on. */
 #define STATUS_INTERVAL 5
@@ -36,6 +41,8 @@ struct daemon {
     struct config config;
     struct status status;
     struct web *web; /* or NULL */
+    struct sockets sockets;
+    struct takeover takeover;
     struct renewal renewal;
     struct watchdog watchdog;
     uint64_t watchdog_usec;
@@ -62,6 +69,7 @@ static void block_signals(sigset_t *handled)
     sigaddset(handled, SIGTERM);
     sigaddset(handled, SIGHUP);
     sigaddset(handled, SIGUSR1);
+    sigaddset(handled, TAKEOVER_SIGNAL);
     /* Before any thread exists, so that all of them inherit it. */
     sigprocmask(SIG_BLOCK, handled, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -157,18 +165,19 @@ static void tick(struct daemon *daemon)
         tell_status(daemon, STATUS_INTERVAL);
 }
 
-/* Waits for a signal until the next tick is due. 0 when that came. */
-static int next_signal(struct daemon *daemon)
+/* Waits for a signal until the next tick is due, or for as long as that. 0 when time has passed. */
+static int next_signal(struct daemon *daemon, int64_t most_ms)
 {
     int64_t left = daemon->due_ms - now_ms();
 
     if (left > 0) {
+        left = left < most_ms ? left : most_ms;
         const struct timespec wait = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
         int signal_number = sigtimedwait(&daemon->signals, NULL, &wait);
         if (signal_number > 0)
             return signal_number;
         if (now_ms() < daemon->due_ms)
-            return 0; /* interrupted */
+            return 0;
     }
     daemon->due_ms += 1000;
     if (daemon->due_ms < now_ms()) /* the process was stopped for a while */
@@ -177,20 +186,57 @@ static int next_signal(struct daemon *daemon)
     return 0;
 }
 
-/* Goes on until the signal that ends the daemon. */
-static void serve(struct daemon *daemon)
+static bool ends(int signal_number)
+{
+    if (signal_number != SIGTERM && signal_number != SIGINT)
+        return false;
+    log_print(HYPERDERP_LOG_INFO, "%s: draining; once more to stop at once",
+              signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    return true;
+}
+
+/* Goes on until the signal that ends the daemon, or until another process has taken over: then
+ * true. */
+static bool serve(struct daemon *daemon)
 {
     daemon->due_ms = now_ms() + 1000;
     for (;;) {
-        int signal_number = next_signal(daemon);
-        if (signal_number == SIGTERM || signal_number == SIGINT) {
-            log_print(HYPERDERP_LOG_INFO, "%s: draining; once more to stop at once",
-                      signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
-            return;
-        }
+        int signal_number = next_signal(daemon, 1000);
+        if (ends(signal_number))
+            return false;
+        /* Also when no signal tells: another process may have got them. */
+        if ((signal_number == 0 || signal_number == TAKEOVER_SIGNAL) &&
+            takeover_look(&daemon->takeover, &daemon->sockets))
+            return true;
         if (signal_number == SIGHUP)
             reload(&daemon->config, &daemon->flags, &daemon->status, daemon->web, &daemon->renewal);
     }
+}
+
+static uint64_t connections(const struct daemon *daemon)
+{
+    hyperderp_counters now = {.size = sizeof(now)};
+
+    hyperderp_relay_counters(daemon->status.relay, &now);
+    return now.connections;
+}
+
+/* Another process accepts on the same sockets. Sends the clients away by and by; SIGTERM and SIGINT
+ * end the patience. */
+static void leave(struct daemon *daemon)
+{
+    unsigned spread = (unsigned)daemon->config.takeover.spread_ms;
+    int64_t until = now_ms() + spread + LEAVE_GRACE_MS;
+
+    log_print(HYPERDERP_LOG_INFO, "another process has taken over: sending away %llu connections",
+              (unsigned long long)connections(daemon));
+    takeover_close(&daemon->takeover, NULL);
+    web_stop(daemon->web); /* the other one answers now */
+    daemon->web = NULL;
+    (void)hyperderp_relay_hand_over(daemon->status.relay, spread);
+    while (now_ms() < until && connections(daemon) > 0)
+        if (ends(next_signal(daemon, DRAIN_STEP_MS)))
+            return;
 }
 
 static bool second_signal(const sigset_t *handled)
@@ -207,6 +253,8 @@ static void drain(struct daemon *daemon)
     int64_t until = now_ms() + (int64_t)timeout;
 
     daemon->status.draining = true;
+    takeover_close(&daemon->takeover, daemon->config.takeover.socket);
+    sockets_drop_copies(&daemon->sockets); /* who connects now is not to wait for nobody */
     notify_stopping();
     while (now_ms() < until) {
         if (hyperderp_relay_drain(relay, DRAIN_STEP_MS) == 0)
@@ -226,9 +274,12 @@ static int start_web(struct daemon *daemon)
 {
     if (!*daemon->config.metrics.address)
         return STATUS_OK;
-    int error = web_start(&daemon->web, &daemon->config.metrics, &daemon->status);
-    if (error == 0)
+    int error = web_start(&daemon->web, &daemon->config.metrics, &daemon->status,
+                          sockets_take(&daemon->sockets.metrics));
+    if (error == 0) {
+        (void)sockets_keep(&daemon->sockets, web_fd(daemon->web)); /* else it is bound anew */
         return STATUS_OK;
+    }
     daemon->web = NULL;
     if (daemon->flags.dev) {
         log_print(HYPERDERP_LOG_WARN, "going on without metrics");
@@ -274,6 +325,30 @@ static int confine(const struct daemon *daemon, bool keep)
     return error == 0 ? STATUS_OK : STATUS_SYSTEM;
 }
 
+/* Which sockets there are already. */
+static int start_sockets(struct daemon *daemon)
+{
+    const char *path = daemon->config.takeover.socket;
+    struct sockets *sockets = &daemon->sockets;
+
+    if (daemon->flags.takeover && !*path) {
+        log_print(HYPERDERP_LOG_ERROR, "--takeover: takeover.socket is not set in %s",
+                  daemon->flags.config_file);
+        return STATUS_CONFIG;
+    }
+    int error = handed_sockets_take(&sockets->handed);
+    if (error)
+        log_print(HYPERDERP_LOG_ERROR, "sockets of systemd: %s", strerror(-error));
+    if (error == 0 && daemon->flags.takeover)
+        error = takeover_ask(&daemon->takeover, path, &sockets->handed);
+    if (error == 0)
+        error = sockets_match(sockets, &daemon->config);
+    if (error == 0 && *path)
+        error = takeover_listen(&daemon->takeover, path, sockets);
+    handed_sockets_drop(&sockets->handed); /* before others are bound */
+    return error ? STATUS_SYSTEM : STATUS_OK;
+}
+
 static int start(struct daemon *daemon)
 {
     const bool keep = daemon->flags.config_file && !daemon->flags.dev;
@@ -285,8 +360,11 @@ static int start(struct daemon *daemon)
     if (status == STATUS_OK)
         status = start_access(daemon);
     if (status == STATUS_OK)
-        status = startup_relay(&daemon->status.relay, &daemon->config, &daemon->flags,
-                               daemon->renewal.certificate, daemon->status.access);
+        status = start_sockets(daemon);
+    if (status == STATUS_OK)
+        status =
+            startup_relay(&daemon->status.relay, &daemon->config, &daemon->flags, &daemon->sockets,
+                          daemon->renewal.certificate, daemon->status.access);
     if (status == STATUS_OK)
         access_watch(daemon->status.access, daemon->status.relay);
     if (status == STATUS_OK)
@@ -320,11 +398,14 @@ static int run(struct daemon *daemon)
     log_set_format(daemon->config.log_format);
     block_signals(&daemon->signals);
     raise_file_limit();
+    takeover_init(&daemon->takeover);
     int status = start(daemon);
     if (status == STATUS_OK) {
         say_hello(daemon);
         notify_ready();
-        serve(daemon);
+        takeover_finish(&daemon->takeover);
+        if (serve(daemon))
+            leave(daemon);
         finish(daemon);
     }
     web_stop(daemon->web); /* before the relay that it shows */
@@ -333,6 +414,8 @@ static int run(struct daemon *daemon)
         hyperderp_relay_stop(daemon->status.relay);
     access_free(daemon->status.access);
     hyperderp_relay_free(daemon->status.relay);
+    takeover_close(&daemon->takeover, NULL);
+    sockets_free(&daemon->sockets);
     renewal_free(&daemon->renewal);
     watchdog_free(&daemon->watchdog);
     if (status == STATUS_OK)

@@ -178,6 +178,7 @@ static void keep_applied(struct config *config, struct config *fresh)
     config->access.verify_client_url_fail_open = fresh->access.verify_client_url_fail_open;
     config->access.verify_timeout_ms = fresh->access.verify_timeout_ms;
     config->limits = fresh->limits;
+    config->takeover.spread_ms = fresh->takeover.spread_ms;
     config->log_level = fresh->log_level;
     config->log_format = fresh->log_format;
     config->metrics.debug_endpoints = fresh->metrics.debug_endpoints;

@@ -44,6 +44,9 @@ const struct schema_section schema_sections[] = {
     {"mesh", "The other nodes of the same region."},
     {"access", "Who may use the relay. Without any of these keys, everybody may."},
     {"limits", "Bounds. Each has a counter in the metrics that shows when it was met."},
+    {"takeover",
+     "How a process that is started with `--takeover` takes the place of one that runs. A service "
+     "of systemd needs none of this: `systemctl restart` loses no connection either."},
     {"io", "How the relay talks to the kernel."},
 };
 const size_t schema_section_count = sizeof(schema_sections) / sizeof(schema_sections[0]);
@@ -255,6 +258,16 @@ const struct schema_key schema_keys[] = {
     {"limits", "drain_timeout", SCHEMA_DURATION, FIELD(limits.drain_timeout_ms), "\"10s\"",
      "\"30s\"", "\"\"", 1, DAY_MS, .reload = true,
      .doc = "How long a stop waits until clients have got what is queued for them."},
+
+    /* ---- takeover ---- */
+    {"takeover", "socket", SCHEMA_STRING, FIELD(takeover.socket), "\"\"",
+     "\"/run/hyper-derp/takeover.sock\"", "\"takeover.sock\"", .check = check_socket_path,
+     .doc = "The path of a socket over which the next process gets the listening sockets of this "
+            "one; `\"\"`: none can. Its mode is 0600, and only the same user and root are heard."},
+    {"takeover", "spread", SCHEMA_DURATION, FIELD(takeover.spread_ms), "\"10s\"", "\"2s\"",
+     "\"2m\"", 1, 60000, .reload = true,
+     .doc = "Over how long the clients of the process before are sent away at most, each at a "
+            "moment of its own; a thousand a second where that is sooner."},
 
     /* ---- io ---- */
     {"io", "engine", SCHEMA_ENUM, FIELD(io.engine), "\"auto\"", "\"epoll\"", "\"kqueue\"",

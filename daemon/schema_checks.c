@@ -14,6 +14,12 @@ const char *check_not_empty(const char *text)
     return *text ? NULL : "expected a path";
 }
 
+const char *check_socket_path(const char *text)
+{
+    return !*text || (*text == '/' && strlen(text) < 108) ? NULL
+                                                          : "expected /PATH, at most 107 bytes";
+}
+
 static bool is_digits(const char *text, size_t most)
 {
     size_t len = strlen(text);

@@ -4,6 +4,7 @@
 #define DAEMON_SCHEMA_CHECKS_H
 
 const char *check_not_empty(const char *text);
+const char *check_socket_path(const char *text); /* "" too */
 const char *check_hostname(const char *text);
 const char *check_network(const char *text);
 const char *check_home(const char *text);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "handed_sockets.h"
+#include "fd_store.h"
 #include "key_file.h"
 #include "log.h"
 #include "mesh.h"
@@ -87,9 +87,9 @@ static void set_options(hyperderp_relay_options *options, const struct config *c
 }
 
 static int add_listener(hyperderp_relay *relay, const struct config_listener *from,
-                        struct handed_sockets *handed, const hyperderp_listener_options *tls)
+                        struct sockets *sockets, int *kept, const hyperderp_listener_options *tls)
 {
-    static const char systemd[] = "systemd:";
+    static const char systemd[] = "systemd:", unix[] = "unix:";
     hyperderp_listener_options options;
 
     hyperderp_listener_options_init(&options);
@@ -99,43 +99,61 @@ static int add_listener(hyperderp_relay *relay, const struct config_listener *fr
     options.trusted_proxies = (const char *const *)from->trusted_proxies.items;
     options.trusted_proxy_count = (unsigned)from->trusted_proxies.count;
     if (strncmp(from->address, systemd, sizeof(systemd) - 1) == 0) {
-        options.fd = handed_sockets_find(handed, from->address + sizeof(systemd) - 1);
+        options.fd = handed_sockets_find(&sockets->handed, from->address + sizeof(systemd) - 1);
         if (options.fd < 0)
             return options.fd;
     } else {
-        options.address = from->address;
+        options.fd = sockets_take(kept);
+        options.keep_file = fd_store_is_there();
+        if (options.fd < 0 || strncmp(from->address, unix, sizeof(unix) - 1) == 0)
+            options.address = from->address;
     }
     int listener = hyperderp_relay_add_listener(relay, &options);
+    if (listener < 0 && options.fd >= 0)
+        close(options.fd);
     return listener < 0 ? listener : 0; /* the relay has logged why */
 }
 
 static int add_listeners(hyperderp_relay *relay, const struct config *config,
-                         hyperderp_certificate *certificate)
+                         struct sockets *sockets, hyperderp_certificate *certificate)
 {
     hyperderp_listener_options tls;
-    struct handed_sockets handed;
-    int error = handed_sockets_take(&handed);
+    int error = 0;
 
     hyperderp_listener_options_init(&tls);
     tls.certificate = certificate;
     tls.offload = config->tls.offload;
 
-    if (error)
-        log_print(HYPERDERP_LOG_ERROR, "sockets of systemd: %s", strerror(-error));
     for (size_t i = 0; i < config->listener_count && error == 0; i++)
-        error = add_listener(relay, &config->listeners[i], &handed, &tls);
-    handed_sockets_free(&handed);
+        error = add_listener(relay, &config->listeners[i], sockets, &sockets->listeners[i], &tls);
     return error;
 }
 
-static int add_stun(hyperderp_relay *relay, const char *address)
+static int add_stun(hyperderp_relay *relay, const char *address, struct sockets *sockets)
 {
-    int stun = hyperderp_relay_add_stun(relay, address);
+    if (!*address)
+        return 0;
+    int fd = sockets_take(&sockets->stun);
+    int stun =
+        fd >= 0 ? hyperderp_relay_add_stun_fd(relay, fd) : hyperderp_relay_add_stun(relay, address);
+    if (stun < 0 && fd >= 0)
+        close(fd);
     return stun < 0 ? stun : 0; /* the relay has logged why */
 }
 
+/* Before the start, as later they are the workers'. */
+static int keep_sockets(hyperderp_relay *relay, const struct config *config,
+                        struct sockets *sockets)
+{
+    int error = sockets_keep_relay(sockets, relay, config);
+    if (error)
+        log_print(HYPERDERP_LOG_ERROR, "copies of the sockets: %s", strerror(-error));
+    return error;
+}
+
 int startup_relay(hyperderp_relay **out, const struct config *config, const struct flags *flags,
-                  hyperderp_certificate *certificate, struct access *access)
+                  struct sockets *sockets, hyperderp_certificate *certificate,
+                  struct access *access)
 {
     hyperderp_relay_options options;
 
@@ -155,9 +173,11 @@ int startup_relay(hyperderp_relay **out, const struct config *config, const stru
         log_print(HYPERDERP_LOG_ERROR, "cannot make the relay: %s", strerror(-error));
         return error == -EINVAL ? STATUS_CONFIG : STATUS_SYSTEM;
     }
-    error = add_listeners(*out, config, certificate);
-    if (error == 0 && *config->stun_address)
-        error = add_stun(*out, config->stun_address);
+    error = add_listeners(*out, config, sockets, certificate);
+    if (error == 0)
+        error = add_stun(*out, config->stun_address, sockets);
+    if (error == 0)
+        error = keep_sockets(*out, config, sockets);
     if (error == 0)
         error = mesh_begin(*out, &config->mesh);
     if (error)

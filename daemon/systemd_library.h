@@ -9,7 +9,8 @@
 #include <systemd/sd-daemon.h>
 
 /* The functions that are called, without their prefix. */
-#define SYSTEMD_FUNCTIONS(each) each(notify) each(watchdog_enabled) each(listen_fds_with_names)
+#define SYSTEMD_FUNCTIONS(each)                                                                    \
+    each(notify) each(pid_notify_with_fds) each(watchdog_enabled) each(listen_fds_with_names)
 
 struct systemd_library {
 #define SYSTEMD_FUNCTION(name) __typeof__(sd_##name) *name;

@@ -28,6 +28,7 @@
 struct web {
     /* Fixed while it runs. */
     struct MHD_Daemon *server;
+    int fd; /* the server's, where it listens */
     const struct status *status;
     char address[64];
     char *cert, *key; /* PEM, or NULL */
@@ -212,8 +213,9 @@ static int read_certificate(struct web *web, const struct config_metrics *option
 /* Its thread takes no signals: they are the main thread's. */
 static struct MHD_Daemon *start_server(struct web *web, int fd)
 {
+    /* Without MHD_USE_ITC a stop would shut the listening socket down, for all that have it. */
     const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG |
-                           (web->cert ? MHD_USE_TLS : 0u);
+                           MHD_USE_ITC | (web->cert ? MHD_USE_TLS : 0u);
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, web->cert},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, web->key},
@@ -234,21 +236,36 @@ static struct MHD_Daemon *start_server(struct web *web, int fd)
     return server;
 }
 
-static int start(struct web *web, const struct config_metrics *options)
+static int open_socket(struct web *web, const struct config_metrics *options, int kept)
 {
-    int error = microhttpd_library_load();
-    if (error == 0)
-        error = read_certificate(web, options);
-    if (error)
-        return error;
-    int fd = web_socket_open(options->address, web->address, sizeof(web->address));
-    if (fd < 0) {
+    int fd = kept;
+
+    if (fd >= 0)
+        web_socket_describe(fd, web->address, sizeof(web->address));
+    else
+        fd = web_socket_open(options->address, web->address, sizeof(web->address));
+    if (fd < 0)
         log_print(HYPERDERP_LOG_ERROR, "metrics %s: %s%s", options->address, strerror(-fd),
                   fd == -EADDRINUSE ? "; another program listens there, or choose another port"
                   : fd == -EACCES   ? "; run as root or grant CAP_NET_BIND_SERVICE"
                                     : "");
-        return fd;
+    return fd;
+}
+
+static int start(struct web *web, const struct config_metrics *options, int kept)
+{
+    int error = microhttpd_library_load();
+    if (error == 0)
+        error = read_certificate(web, options);
+    if (error) {
+        if (kept >= 0)
+            close(kept);
+        return error;
     }
+    int fd = open_socket(web, options, kept);
+    if (fd < 0)
+        return fd;
+    web->fd = fd;
     web->server = start_server(web, fd);
     if (!web->server) {
         close(fd);
@@ -259,16 +276,20 @@ static int start(struct web *web, const struct config_metrics *options)
     return 0;
 }
 
-int web_start(struct web **out, const struct config_metrics *options, const struct status *status)
+int web_start(struct web **out, const struct config_metrics *options, const struct status *status,
+              int fd)
 {
     struct web *web = calloc(1, sizeof(*web));
 
-    if (!web)
+    if (!web) {
+        if (fd >= 0)
+            close(fd);
         return -ENOMEM;
+    }
     web->status = status;
     atomic_init(&web->debug, options->debug_endpoints);
     history_init(&web->history);
-    int error = start(web, options);
+    int error = start(web, options, fd);
     if (error) {
         web_stop(web);
         return error;
@@ -287,6 +308,11 @@ void web_set_debug(struct web *web, bool on)
 void web_address(const struct web *web, char *text, size_t room)
 {
     snprintf(text, room, "%s", web->address);
+}
+
+int web_fd(const struct web *web)
+{
+    return web->fd;
 }
 
 void web_tick(struct web *web)

@@ -14,8 +14,12 @@
 
 struct web;
 
-/* Starts it. 0, or a negative errno with the reason logged, address included. */
-int web_start(struct web **out, const struct config_metrics *options, const struct status *status);
+/* Starts it, on a socket that listens already, which passes, or with -1 on one of its own. 0, or a
+ * negative errno with the reason logged, address included. */
+int web_start(struct web **out, const struct config_metrics *options, const struct status *status,
+              int fd);
+/* The socket it listens on, which is its own. */
+int web_fd(const struct web *web);
 /* Turns /debug/ on or off. Any thread. */
 void web_set_debug(struct web *web, bool on);
 /* The address it listens on, with the port that the kernel chose for port 0. */

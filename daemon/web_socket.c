@@ -61,7 +61,7 @@ static int open_host(const char *host, const char *port)
     return fd;
 }
 
-static void describe(int fd, char *out, size_t room)
+void web_socket_describe(int fd, char *out, size_t room)
 {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
@@ -90,6 +90,6 @@ int web_socket_open(const char *address, char *bound, size_t room)
     host[len] = '\0';
     int fd = len == 0 ? open_any(colon + 1) : open_host(host, colon + 1);
     if (fd >= 0)
-        describe(fd, bound, room);
+        web_socket_describe(fd, bound, room);
     return fd;
 }

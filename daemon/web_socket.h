@@ -9,4 +9,7 @@
  * the kernel chose for port 0. The socket or -errno. */
 int web_socket_open(const char *address, char *bound, size_t room);
 
+/* Writes the address that a socket is bound to. */
+void web_socket_describe(int fd, char *out, size_t room);
+
 #endif

@@ -154,6 +154,7 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->accept_full_at, 0);
+    atomic_init(&relay->accepting, options.workers);
     atomic_init(&relay->handed_over, false);
     atomic_init(&relay->phase, RELAY_NEW);
     pthread_mutex_init(&relay->life, NULL);

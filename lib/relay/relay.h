@@ -80,6 +80,10 @@ struct hyperderp_relay {
     /* When the burst of new connections is all there again, in ns; relaxed, see acceptor.c. */
     _Atomic int64_t accept_full_at;
 
+    /* Workers that may still accept. Relaxed: what each has done before is done by the system call
+     * that closes a socket. */
+    atomic_uint accepting;
+
     /* Its listeners go on elsewhere; relaxed, as the phase is what tells of it. */
     atomic_bool handed_over;
 

@@ -214,15 +214,31 @@ static void stop_conn(struct conn *conn)
     conn_close(conn, CONN_END_STOPPED);
 }
 
+/* Returns whether no worker accepts any more: who is sent away and comes back at once must not be
+ * taken in by one that has not heard of it yet. */
+static bool stop_accepting(struct worker *worker)
+{
+    struct hyperderp_relay *relay = worker->relay;
+
+    if (!worker->accepts_nobody) {
+        acceptor_stop(worker);
+        stun_stop(worker);
+        worker->accepts_nobody = true;
+        if (atomic_fetch_sub_explicit(&relay->accepting, 1, memory_order_relaxed) == 1)
+            hyperderp_relay_wake(relay);
+    }
+    return atomic_load_explicit(&relay->accepting, memory_order_relaxed) == 0;
+}
+
 static void follow_phase(struct worker *worker)
 {
     enum relay_phase phase = relay_phase(worker->relay);
 
     if (phase == worker->phase)
         return;
+    if (!stop_accepting(worker) && phase < RELAY_STOPPING)
+        return; /* the last one wakes all */
     worker->phase = phase;
-    acceptor_stop(worker);
-    stun_stop(worker);
     if (phase >= RELAY_DRAINING)
         mesh_stop(worker);
     for_each_conn(worker, phase == RELAY_LEAVING    ? conn_leave

@@ -78,6 +78,7 @@ struct worker {
     unsigned place;            /* where the search for the least loaded worker begins */
     struct timer accept_retry; /* after accepting failed */
     uint64_t listening;        /* bit i: listener i is armed */
+    bool accepts_nobody;       /* its listeners are closed */
 };
 
 /* Makes a worker with its loop. 0, -ENOMEM, or what io_loop_new() said. */

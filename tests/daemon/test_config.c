@@ -57,6 +57,8 @@ static const char *const fixed[] = {"workers",
                                     "limits.keepalive",
                                     "limits.write_timeout",
                                     "limits.drain_timeout",
+                                    "takeover.socket",
+                                    "takeover.spread",
                                     "io.engine",
                                     "io.sqpoll",
                                     "io.socket_buffer"};

@@ -57,6 +57,8 @@ static void each_mistake_is_told(void **state)
         {"--check-config --print-config -c x.toml", "one of them at a time"},
         {"--dev --pub x", "--pub: belongs to keygen"},
         {"derpmap", "derpmap: needs a configuration, -c FILE"},
+        {"--takeover", "--takeover: needs a configuration with takeover.socket, -c FILE"},
+        {"--takeover --dev", "--takeover: needs a configuration with takeover.socket, -c FILE"},
         {"derpmap keygen", "one of them at a time"},
         {"--dev --headscale", "--headscale: belongs to derpmap"},
         {"serve", "serve: not expected here"},

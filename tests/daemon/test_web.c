@@ -46,7 +46,7 @@ static int set_up(void **state)
     if (hyperderp_relay_new(&fixture.status.relay, &options) != 0 ||
         hyperderp_relay_add_listener(fixture.status.relay, &listener) != 0 ||
         hyperderp_relay_start(fixture.status.relay) != 0 ||
-        web_start(&fixture.web, &metrics, &fixture.status) != 0)
+        web_start(&fixture.web, &metrics, &fixture.status, -1) != 0)
         return -1;
     web_address(fixture.web, fixture.address, sizeof(fixture.address));
     return 0;
@@ -284,10 +284,10 @@ static void an_address_in_use_is_told(void **state)
     struct config_metrics metrics = {.address = fixture.address, .tls_cert = "", .tls_key = ""};
     struct web *second;
 
-    assert_int_equal(web_start(&second, &metrics, &fixture.status), -EADDRINUSE);
+    assert_int_equal(web_start(&second, &metrics, &fixture.status, -1), -EADDRINUSE);
     metrics.address = "127.0.0.1:0";
     metrics.tls_cert = metrics.tls_key = "/nonexistent.pem";
-    assert_int_equal(web_start(&second, &metrics, &fixture.status), -EINVAL);
+    assert_int_equal(web_start(&second, &metrics, &fixture.status, -1), -EINVAL);
 }
 
 int main(void)

@@ -226,7 +226,7 @@ static int notify_socket(void)
     return fd;
 }
 
-/* The next message but STATUS and WATCHDOG; counts these. */
+/* The next message but STATUS and WATCHDOG, which it counts, and those with sockets to keep. */
 static const char *next_message(int fd, unsigned *statuses, unsigned *watchdogs)
 {
     static char message[512];
@@ -241,7 +241,7 @@ static const char *next_message(int fd, unsigned *statuses, unsigned *watchdogs)
             ++*statuses;
         else if (strcmp(message, "WATCHDOG=1") == 0)
             ++*watchdogs;
-        else
+        else if (strncmp(message, "FDSTORE=1\n", 10) != 0)
             return message;
     }
 }

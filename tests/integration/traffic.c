@@ -89,18 +89,23 @@ static const struct client_tls_options *trust(void)
     return &options;
 }
 
-struct client_socket *client_join(const char *address, const hyperderp_private_key *key)
+int client_try(struct client_socket **out, const char *address, const hyperderp_private_key *key)
 {
     struct client_options options = {
-        .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = true}};
+        .private_key = *key, .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = true}};
+
+    return client_socket_connect_tls(out, address, &options, matrix_is_tls() ? trust() : NULL,
+                                     PATIENCE_MS);
+}
+
+struct client_socket *client_join(const char *address, const hyperderp_private_key *key)
+{
+    hyperderp_private_key fresh;
     struct client_socket *client;
 
-    if (key)
-        options.private_key = *key;
-    else
-        assert_int_equal(hyperderp_private_key_generate(&options.private_key), 0);
-    int error = client_socket_connect_tls(&client, address, &options,
-                                          matrix_is_tls() ? trust() : NULL, PATIENCE_MS);
+    if (!key)
+        assert_int_equal(hyperderp_private_key_generate(&fresh), 0);
+    int error = client_try(&client, address, key ? key : &fresh);
     if (error)
         fail_msg("cannot join %s: %s", address, strerror(-error));
     return client;
