@@ -27,6 +27,11 @@ fetch() {
     cat <&3
     exec 3>&-
 }
+connect_all_the_time() { # until there is a file "enough"
+    while [ ! -e /root/enough ]; do
+        (exec 3<>/dev/tcp/127.0.0.1/443) 2>>/root/refused && echo >>/root/connected
+    done
+}
 counter() { fetch /metrics | sed -n "s/^$1 //p"; }
 
 check install dpkg -i ./*.deb
@@ -79,6 +84,21 @@ if [ "$mode" = systemd ]; then
     check broken_reload_changes_nothing await bash -c 'journalctl -u hyper-derp | grep -q "everything stays as it was"'
     check still_active systemctl is-active hyper-derp
     sed -i 's/^keepalive = 30/keepalive = "30s"/' /etc/hyper-derp/config.toml
+    # Restarts while somebody connects all the time: the sockets are with systemd meanwhile.
+    check sockets_are_stored await bash -c '[ "$(systemctl show -p NFileDescriptorStore --value hyper-derp)" = 4 ]'
+    connect_all_the_time &
+    check restart systemctl restart hyper-derp
+    check restart_again systemctl restart hyper-derp
+    before=$(systemctl show -p MainPID --value hyper-derp)
+    check upgrade dpkg -i ./*.deb
+    check upgrade_restarts_it await bash -c \
+        "pid=\$(systemctl show -p MainPID --value hyper-derp); [ \"\$pid\" != 0 ] && [ \"\$pid\" != $before ] && systemctl is-active hyper-derp"
+    check restarted_with_its_sockets bash -c 'journalctl -u hyper-derp | grep -c "listening on 127.0.0.1:443" | grep -q "^4$"'
+    touch /root/enough
+    wait $!
+    echo "connected beside restarts: $(wc -l </root/connected)"
+    check restart_refuses_nobody bash -c '! grep . /root/refused'
+    check still_stored bash -c '[ "$(systemctl show -p NFileDescriptorStore --value hyper-derp)" = 4 ]'
     # The watchdog: a daemon that does nothing is replaced.
     before=$(systemctl show -p MainPID --value hyper-derp)
     kill -STOP "$before"

@@ -96,6 +96,9 @@ func startDaemon(ctx context.Context, t *testing.T, c cell, s settings) *daemon 
 	if c.tls || s.more != "" || s.meshKey != "" || s.access != nil {
 		where = []string{"--config", writeConfiguration(t, c, s)}
 	}
+	if s.takeover {
+		where = append(where, "--takeover")
+	}
 	d.cmd = exec.Command(os.Getenv("HYPER_DERP"), append(where,
 		"--workers", strconv.Itoa(c.workers), "--engine", c.engine, "--log-level", "debug")...)
 	// A test that is killed must not leave a relay behind.

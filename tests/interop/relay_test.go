@@ -178,6 +178,7 @@ type settings struct {
 	meshWith []*relay  // nodes of the region that this one is to connect to
 	fighters bool      // keys that are fought about are muted; ours always does that
 	access   *access   // who may join; nil: everybody
+	takeover bool      // it takes the place of the one that runs
 }
 
 func (s *settings) complete(t *testing.T) {

@@ -6,6 +6,8 @@ package interop
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -108,5 +110,35 @@ func TestKilledAndStartedAgain(t *testing.T) {
 		}
 		checkPair(ctx, t, a, b)
 		again.finish(t).check(t, "handshakes_ok", 2)
+	})
+}
+
+// TestTakeover exchanges the process while clients are connected: each is told, and Tailscale's
+// client is with the new one after one reconnect.
+func TestTakeover(t *testing.T) {
+	skipOnReference(t, "it is no process")
+	forEachCell(t, func(ctx context.Context, t *testing.T, r *relay) {
+		folder := t.TempDir()
+		more := fmt.Sprintf("takeover.socket = %q\n", filepath.Join(folder, "takeover.sock"))
+		before := startRelay(ctx, t, r.cell, settings{folder: folder, more: more})
+		a := before.connectAs(ctx, t, "a", key.NewNode(), byHTTPClient)
+		b := before.connectAs(ctx, t, "b", key.NewNode(), byHTTPClient)
+		checkPair(ctx, t, a, b)
+
+		after := startRelay(ctx, t, r.cell, settings{listen: before.address(), folder: folder, more: more, takeover: true})
+		for _, p := range []*peer{a, b} {
+			expectRestarting(ctx, t, p)
+		}
+		before.daemon().signaled = true // it ends by itself
+		before.finish(t).check(t, "handshakes_ok", 2)
+		for _, p := range []*peer{a, b} {
+			p.listen() // Recv connects anew
+			expect[derp.ServerInfoMessage](ctx, t, p)
+		}
+		if after.publicKey() != before.publicKey() {
+			t.Errorf("the new one is %v, not %v", after.publicKey(), before.publicKey())
+		}
+		checkPair(ctx, t, a, b)
+		after.finish(t).check(t, "handshakes_ok", 2)
 	})
 }
