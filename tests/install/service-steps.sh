@@ -96,7 +96,7 @@ if [ "$mode" = systemd ]; then
     check restarted_with_its_sockets bash -c 'journalctl -u hyper-derp | grep -c "listening on 127.0.0.1:443" | grep -q "^4$"'
     touch /root/enough
     wait $!
-    echo "connected beside restarts: $(wc -l </root/connected)"
+    check somebody_connected test -s /root/connected
     check restart_refuses_nobody bash -c '! grep . /root/refused'
     check still_stored bash -c '[ "$(systemctl show -p NFileDescriptorStore --value hyper-derp)" = 4 ]'
     # The watchdog: a daemon that does nothing is replaced.
