@@ -155,6 +155,9 @@ DAEMON_TEST_LIBS := $(shell $(PKG_CONFIG) --libs libmicrohttpd)
 CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --silence-errors --cflags cmocka)
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --silence-errors --libs cmocka || echo -lcmocka)
 CC_VERSION := $(shell $(CC) -dumpfullversion -dumpversion 2>/dev/null)
+# $(call accepted,FLAGS): those that this compiler and its linker take without a word.
+accepted = $(foreach flag,$(1),$(shell printf '#include <stdio.h>\nint main(void) { return 0; }' | \
+	$(CC) $(CPPFLAGS) -U_FORTIFY_SOURCE -O2 -Werror $(flag) -x c - -o /dev/null >/dev/null 2>&1 && echo '$(flag)'))
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
@@ -164,8 +167,17 @@ endif
 
 ifeq ($(SAN),)
 CFLAGS ?= -O2 -g
-# Distributions set a level of _FORTIFY_SOURCE of their own, hence the -U.
-HARDEN ?= -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+# Level 3 of _FORTIFY_SOURCE needs gcc 12 and glibc 2.34. Distributions set a level of their own,
+# hence the -U. What marks calls and returns is -fcf-protection on x86, -mbranch-protection on ARM.
+# tests/check/hardening.sh looks at what came of it.
+ifndef HARDEN
+FORTIFY := $(or $(call accepted,-D_FORTIFY_SOURCE=3),-D_FORTIFY_SOURCE=2)
+HARDEN := -fstack-protector-strong -U_FORTIFY_SOURCE $(FORTIFY) \
+	$(call accepted,-fstack-clash-protection -fcf-protection=full -mbranch-protection=standard)
+# The start files of some C libraries (glibc 2.36 of Debian 12) have no note about shadow stacks,
+# and the linker would leave it out for all; they call and return like any code.
+HARDEN_LINK := $(call accepted,-Wl$(comma)-z$(comma)shstk)
+endif
 SO_DEFS := -Wl,-z,defs
 else
 CFLAGS ?= -O1 -g
@@ -177,7 +189,7 @@ endif
 
 HD_CFLAGS = -std=c17 $(WARNINGS) -fvisibility=hidden -pthread $(CFLAGS) $(SANFLAGS)
 HD_CPPFLAGS = -D_GNU_SOURCE $(CPPFLAGS) $(HARDEN) $(MODULE_CFLAGS)
-HD_LDFLAGS = -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
+HD_LDFLAGS = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(HARDEN_LINK) -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 LIBS = $(MODULE_LIBS) $(LDLIBS)
 
 # The daemon sees the public headers alone.
@@ -376,7 +388,7 @@ run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
 	'gnutls:tests/tools/gnutls.sh' 'curl:tests/tools/curl.sh' \
 	'nginx:tests/tools/nginx.sh' 'haproxy:tests/tools/haproxy.sh'
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
-	'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh' \
+	'hardening:tests/check/hardening.sh' 'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh' \
 	'websocket:tests/check/websocket.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
 run_vm = VM_CONSOLE=$(abspath $(RESULTS))/console.log $(RUNNER) --timeout 480 run vm 'machine:tests/vm/run.sh'
