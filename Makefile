@@ -392,6 +392,8 @@ run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install
 	'websocket:tests/check/websocket.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
 run_vm = VM_CONSOLE=$(abspath $(RESULTS))/console.log $(RUNNER) --timeout 480 run vm 'machine:tests/vm/run.sh'
+run_analysis = ANALYSIS_FLAGS='-std=c17 -Iinclude -Ilib -pthread -D_GNU_SOURCE $(CPPFLAGS) $(MODULE_CFLAGS) $(DAEMON_CFLAGS)' \
+	$(RUNNER) --timeout 600 run analysis 'analyzers:tests/check/analysis.sh'
 run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \
 	$(foreach f,$(FUZZ_NAMES),'fuzz_$f:tests/check/fuzz.sh $(FUZZ)/fuzz_$f $(FUZZ_SECONDS)')
 
@@ -406,7 +408,7 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz
+.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz check-analysis check-valgrind
 check: all $(INSTALLED) ## build, then run all tests
 	$(call run_suites,style unit integration interop e2e tools install)
 
@@ -439,6 +441,9 @@ check-vm: $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) 
 
 torture: $(TORTURE_TESTS) $(DAEMON) $(BENCH) ## hostile clients, faults of the machine, soak: what takes longer than check
 	$(call run_suites,torture)
+
+check-analysis: ## clang's static analyzer and gcc's over the library and the daemon
+	$(call run_suites,analysis)
 
 fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 	$(call run_suites,fuzz)

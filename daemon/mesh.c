@@ -40,28 +40,27 @@ int mesh_begin(hyperderp_relay *relay, const struct config_mesh *mesh)
     return error;
 }
 
-/* Removes those among the first count nodes that are not among the ones to keep. */
+/* Removes those among the first count nodes that are not among the ones to keep, if any are. */
 static void remove_others(hyperderp_relay *relay, const struct config_strings *nodes, size_t count,
                           const struct config_strings *keep)
 {
     for (size_t i = 0; i < count; i++)
-        if (!has(keep, nodes->items[i]))
+        if (!keep || !has(keep, nodes->items[i]))
             (void)hyperderp_relay_remove_mesh_peer(relay, nodes->items[i]);
 }
 
 int mesh_change(hyperderp_relay *relay, const struct config_mesh *before,
                 const struct config_mesh *after)
 {
-    static const struct config_strings none = {0};
     size_t i = 0;
     int error = 0;
 
     /* Other authorities are for links to come: all are made anew. */
     if (strcmp(before->ca_file, after->ca_file) != 0) {
-        remove_others(relay, &before->with, before->with.count, &none);
+        remove_others(relay, &before->with, before->with.count, NULL);
         error = mesh_begin(relay, after);
         if (error) {
-            remove_others(relay, &after->with, after->with.count, &none);
+            remove_others(relay, &after->with, after->with.count, NULL);
             (void)mesh_begin(relay, before);
         }
         return error;

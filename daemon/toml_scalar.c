@@ -241,6 +241,7 @@ static bool take_word(struct toml_reader *reader, char word[MAX_WORD + 1],
     unsigned year;
     char shown[16];
 
+    word[0] = '\0';
     while (is_word(toml_peek(reader, 0)))
         reader->at++;
     if (reader->at - start == 10 && take_number(start, 4, &year) && start[4] == '-' &&

@@ -18,7 +18,7 @@ static bool read_array(struct toml_reader *reader, struct document_node **out)
 {
     struct document_place place = toml_place(reader);
     struct document_node *array = document_node_new(reader->document, DOCUMENT_ARRAY, place);
-    struct document_node *element;
+    struct document_node *element = NULL;
     char shown[16];
 
     if (!array)
@@ -53,7 +53,7 @@ static bool read_inline_entry(struct toml_reader *reader, struct document_node *
                               unsigned section)
 {
     struct toml_key parts[DOCUMENT_MAX_DEPTH];
-    struct document_node *value;
+    struct document_node *value = NULL;
     unsigned count;
     char shown[16];
 

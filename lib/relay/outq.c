@@ -119,6 +119,8 @@ unsigned outq_pop(struct outq *queue, unsigned max_frames, uint32_t max_bytes,
     while (count < max_frames && sum < max_bytes && !outq_is_empty(queue)) {
         unsigned kind = next_kind(queue, bytes);
         struct frame *frame = lane_pop(queue, kind);
+        if (!frame)
+            break;
         bytes[kind] += frame->size;
         sum += frame->size;
         frame_list_push(batch, frame);

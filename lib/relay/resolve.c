@@ -33,9 +33,9 @@ struct resolution {
     struct resolve_answer answer;
 };
 
-static void unref(struct resolution *resolution)
+static void unref(struct resolution *resolution, unsigned count)
 {
-    if (atomic_fetch_sub_explicit(&resolution->refs, 1, memory_order_acq_rel) > 1)
+    if (atomic_fetch_sub_explicit(&resolution->refs, count, memory_order_acq_rel) > count)
         return;
     pthread_mutex_destroy(&resolution->lock);
     free(resolution->host);
@@ -68,11 +68,9 @@ static void answered(struct worker *worker, struct message *message)
     pthread_mutex_lock(&resolution->lock);
     bool wanted = resolution->worker != NULL;
     pthread_mutex_unlock(&resolution->lock);
-    if (wanted) {
+    if (wanted)
         resolution->done(resolution->user, &resolution->answer);
-        unref(resolution);
-    }
-    unref(resolution);
+    unref(resolution, wanted ? 2 : 1);
 }
 
 static void *run(void *arg)
@@ -85,7 +83,7 @@ static void *run(void *arg)
     bool passed = resolution->worker && worker_post(resolution->worker, &resolution->message);
     pthread_mutex_unlock(&resolution->lock);
     if (!passed)
-        unref(resolution);
+        unref(resolution, 1);
     return NULL;
 }
 
@@ -133,5 +131,5 @@ void resolve_cancel(struct resolution *resolution)
     pthread_mutex_lock(&resolution->lock);
     resolution->worker = NULL;
     pthread_mutex_unlock(&resolution->lock);
-    unref(resolution);
+    unref(resolution, 1);
 }

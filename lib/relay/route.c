@@ -223,7 +223,7 @@ bool route_list_local(struct route_table *table, unsigned number, hyperderp_key 
     if (stripe->peers > 0)
         *keys = calloc(stripe->peers, sizeof(**keys));
     bool good = *keys || stripe->peers == 0;
-    for (unsigned i = 0; i < stripe->bucket_count && good; i++)
+    for (unsigned i = 0; *keys && i < stripe->bucket_count; i++)
         for (const struct peer *peer = stripe->buckets[i]; peer; peer = peer->chain)
             if (peer->sinks)
                 (*keys)[(*count)++] = peer->key;

@@ -120,7 +120,7 @@ static void gather_hello(struct conn *conn, const uint8_t *bytes, size_t len)
         return;
     }
     keep(conn, bytes, len);
-    if (conn->state == CONN_CLOSED)
+    if (conn->state == CONN_CLOSED || !secure->coming)
         return;
     const uint8_t *hello = secure->coming->data;
     size_t size = secure->coming->size;

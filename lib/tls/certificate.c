@@ -124,27 +124,53 @@ int hyperderp_certificate_read(hyperderp_certificate **out, const char *chain_pe
     return error;
 }
 
-/* Reads a whole file, NUL-terminated. Wiped and freed by the caller with hyperderp_pem_free(). */
-static int read_file(const char *name, char **out, char *fault)
+/* What a file holds, which may be a secret. */
+struct file_text {
+    char *bytes;
+    size_t len;
+};
+
+static void file_text_wipe(struct file_text *text)
+{
+    if (text->bytes)
+        explicit_bzero(text->bytes, text->len);
+    free(text->bytes);
+}
+
+/* Reads what is there of as many bytes as text has room for. */
+static int read_bytes(int fd, struct file_text *text)
+{
+    size_t room = text->len;
+    ssize_t got = 1;
+
+    text->len = 0;
+    while (text->len < room && got != 0) {
+        got = read(fd, text->bytes + text->len, room - text->len);
+        if (got < 0 && errno != EINTR)
+            return -errno;
+        text->len += got > 0 ? (size_t)got : 0;
+    }
+    return 0;
+}
+
+static int read_open_file(int fd, struct file_text *text)
 {
     struct stat status;
-    size_t len = 0;
-    ssize_t got = 1;
-    int error = 0, fd = open(name, O_RDONLY | O_CLOEXEC);
 
-    *out = NULL;
-    if (fd < 0 || fstat(fd, &status) != 0)
-        error = -errno;
-    else if (!S_ISREG(status.st_mode) || status.st_size > MAX_FILE)
-        error = -EINVAL;
-    else if (!(*out = calloc(1, (size_t)status.st_size + 1)))
-        error = -ENOMEM;
-    while (error == 0 && len < (size_t)status.st_size && got > 0) {
-        got = read(fd, *out + len, (size_t)status.st_size - len);
-        if (got < 0 && errno != EINTR)
-            error = -errno;
-        len += got > 0 ? (size_t)got : 0;
-    }
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode) || status.st_size > MAX_FILE)
+        return -EINVAL;
+    text->len = (size_t)status.st_size;
+    text->bytes = malloc(text->len + 1);
+    return text->bytes ? read_bytes(fd, text) : -ENOMEM;
+}
+
+static int read_file(const char *name, struct file_text *text, char *fault)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO is none, and not waited for */
+    int error = fd < 0 ? -errno : read_open_file(fd, text);
+
     if (fd >= 0)
         close(fd);
     if (error == -EINVAL)
@@ -158,7 +184,7 @@ int hyperderp_certificate_load(hyperderp_certificate **out, const char *chain_fi
                                const char *key_file, char *fault)
 {
     char ignored[HYPERDERP_FAULT_SIZE], what[HYPERDERP_FAULT_SIZE] = "";
-    char *chain = NULL, *key = NULL;
+    struct file_text chain = {0}, key = {0};
 
     if (!out || !chain_file || !key_file)
         return -EINVAL;
@@ -169,13 +195,13 @@ int hyperderp_certificate_load(hyperderp_certificate **out, const char *chain_fi
     if (error == 0)
         error = read_file(key_file, &key, fault);
     if (error == 0) {
-        error = hyperderp_certificate_read(out, chain, strlen(chain), key, strlen(key), what);
+        error = hyperderp_certificate_read(out, chain.bytes, chain.len, key.bytes, key.len, what);
         if (error == -EINVAL)
             snprintf(fault, HYPERDERP_FAULT_SIZE, "%.60s, %.60s: %.120s", chain_file, key_file,
                      what);
     }
-    hyperderp_pem_free(chain);
-    hyperderp_pem_free(key);
+    file_text_wipe(&chain);
+    file_text_wipe(&key);
     return error;
 }
 
