@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,19 +62,18 @@ void certificate_source_free(struct certificate_source *source)
 int certificate_read(hyperderp_certificate **out, const struct certificate_source *source,
                      char *fault)
 {
-    char what[HYPERDERP_FAULT_SIZE] = "";
-    int error = hyperderp_certificate_load(out, source->chain_file, source->key_file, what);
+    char what[HYPERDERP_FAULT_SIZE] = "", why[PRIVATE_FILE_WHY];
 
+    /* A group may be meant to read it: certificates often come from another user's program. */
+    if (private_file_check(source->key_file, !source->own, why) == -EKEYREJECTED) {
+        snprintf(fault, CERTIFICATE_FAULT, "certificate: the private key %s: %s", source->key_file,
+                 why);
+        return -EKEYREJECTED;
+    }
+    int error = hyperderp_certificate_load(out, source->chain_file, source->key_file, what);
     if (error)
         snprintf(fault, CERTIFICATE_FAULT, "certificate: %s", *what ? what : strerror(-error));
     return error;
-}
-
-/* A group may be meant to read it: certificates often come from another user's program. */
-bool certificate_key_is_open(const struct certificate_source *source)
-{
-    struct stat info;
-    return source->key_file && stat(source->key_file, &info) == 0 && (info.st_mode & S_IROTH) != 0;
 }
 
 /* ---- Making one ---- */
@@ -219,7 +217,7 @@ int certificate_open(hyperderp_certificate **out, const struct certificate_sourc
 
 bool certificate_fault_is_config(const struct certificate_source *source, int error)
 {
-    return error == -EINVAL || (error == -ENOENT && !source->own);
+    return error == -EINVAL || error == -EKEYREJECTED || (error == -ENOENT && !source->own);
 }
 
 /* ---- What is said of it ---- */

@@ -39,7 +39,9 @@ int certificate_source_init(struct certificate_source *source, const struct conf
                             const char *key_file);
 void certificate_source_free(struct certificate_source *source);
 
-/* Reads the files. 0; -ENOENT when one is missing; -EINVAL when they hold no pair; -errno. */
+/* Reads the files. 0; -ENOENT when one is missing; -EINVAL when they hold no pair; -EKEYREJECTED
+ * when everybody can read the key, or change it (private_file.h; another's may be shared); -errno.
+ */
 int certificate_read(hyperderp_certificate **out, const struct certificate_source *source,
                      char *fault);
 
@@ -50,9 +52,6 @@ int certificate_open(hyperderp_certificate **out, const struct certificate_sourc
 
 /* Whether an error of certificate_open() is one of the configuration, rather than of the system. */
 bool certificate_fault_is_config(const struct certificate_source *source, int error);
-
-/* Tells whether everybody may read the file with the private key. */
-bool certificate_key_is_open(const struct certificate_source *source);
 
 /* The name or address that a self-signed certificate is made for: tls.hostname, or else what the
  * system calls itself. */

@@ -114,7 +114,7 @@ int command_print_config(const struct flags *flags)
     struct config config;
     int status = load(&config, flags, false);
 
-    if (status == STATUS_OK && config_print(&config, stdout) != 0) {
+    if (status == STATUS_OK && config_print(&config, false, stdout) != 0) {
         perror("hyper-derp: standard output");
         status = STATUS_IO;
     }
@@ -154,7 +154,6 @@ int command_keygen(const struct flags *flags)
 {
     char fault[KEY_FILE_FAULT];
     hyperderp_private_key key;
-    bool open_to_others;
     int error;
 
     if (!flags->key_file)
@@ -164,7 +163,7 @@ int command_keygen(const struct flags *flags)
         snprintf(fault, sizeof(fault),
                  "standard input: expected a line privkey:<64 hexadecimal digits>");
     } else {
-        error = key_file_read(flags->key_file, &key, &open_to_others, fault);
+        error = key_file_read(flags->key_file, &key, fault);
     }
     if (error) {
         fprintf(stderr, "hyper-derp: %s\n", fault);

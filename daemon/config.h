@@ -132,7 +132,9 @@ int config_check(const struct config *config, const char *file, struct problems 
 /* Whether a listener has TLS. */
 bool config_has_tls(const struct config *config);
 
-/* Writes the configuration as TOML that reads back to the same. 0 or -EIO. */
-int config_print(const struct config *config, FILE *out);
+/* Writes the configuration as TOML that reads back to the same; or for people to see, without what
+ * is secret in it: then of the URL that may have a password or a token its host is shown. 0 or
+ * -EIO. */
+int config_print(const struct config *config, bool secrets, FILE *out);
 
 #endif

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -22,8 +21,7 @@ static int say(char *fault, const char *path, const char *what, int error)
     return error;
 }
 
-/* derper's form. The text is wiped by jansson's memory going back to the heap alone, which is why
- * our own form is another. */
+/* derper's form. What jansson has copied of the text is wiped as it is freed (wiped_memory.h). */
 static int parse_json(const char *text, hyperderp_private_key *key)
 {
     json_t *root = json_loads(text, 0, NULL);
@@ -59,24 +57,24 @@ int key_file_parse(FILE *in, hyperderp_private_key *key)
     return error;
 }
 
-int key_file_read(const char *path, hyperderp_private_key *key, bool *open_to_others, char *fault)
+int key_file_read(const char *path, hyperderp_private_key *key, char *fault)
 {
-    struct stat info;
-    FILE *in = fopen(path, "re");
+    char text[MAX_FILE + 1], why[PRIVATE_FILE_WHY];
+    size_t len;
+    int error = private_file_read(path, text, sizeof(text), &len, why);
 
-    if (!in)
-        return say(fault, path, "cannot be read", -errno);
-    /* What stdio buffers of the key lies in memory of ours. */
-    char buffer[MAX_FILE];
-    setvbuf(in, buffer, _IOFBF, sizeof(buffer));
-    *open_to_others = fstat(fileno(in), &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0;
-    int error = key_file_parse(in, key);
-    fclose(in);
-    explicit_bzero(buffer, sizeof(buffer));
-    if (error)
-        snprintf(fault, KEY_FILE_FAULT,
-                 "key file %s: expected a line privkey:<64 hexadecimal digits>, or derper's JSON",
-                 path);
+    if (error && error != -EINVAL) {
+        snprintf(fault, KEY_FILE_FAULT, "key file %s: %s", path, why);
+    } else {
+        if (error == 0)
+            error = strlen(text) == len ? parse_text(text, key) : -EINVAL;
+        if (error)
+            snprintf(fault, KEY_FILE_FAULT,
+                     "key file %s: expected a line privkey:<64 hexadecimal digits>, or derper's "
+                     "JSON",
+                     path);
+    }
+    explicit_bzero(text, sizeof(text));
     return error;
 }
 

@@ -6,16 +6,15 @@
 #ifndef DAEMON_KEY_FILE_H
 #define DAEMON_KEY_FILE_H
 
-#include <stdbool.h>
 #include <stdio.h>
 
 #include <hyperderp/key.h>
 
 #define KEY_FILE_FAULT 512
 
-/* Reads a key. 0; -ENOENT when there is no such file; otherwise -errno, -EINVAL for a file that
- * holds none. *open_to_others tells that others may read the file. */
-int key_file_read(const char *path, hyperderp_private_key *key, bool *open_to_others, char *fault);
+/* Reads a key. 0; -ENOENT when there is no such file; -EINVAL for one that holds none,
+ * -EKEYREJECTED for one that others can read or change (private_file.h); otherwise -errno. */
+int key_file_read(const char *path, hyperderp_private_key *key, char *fault);
 
 /* Makes a key and its file, mode 0600, and its folder, mode 0700, where that is missing. Never over
  * a file that is there: -EEXIST. 0 or -errno. */

@@ -26,6 +26,7 @@
 #include "takeover.h"
 #include "watchdog.h"
 #include "web.h"
+#include "wiped_memory.h"
 
 /* How often a draining daemon looks whether it shall stop at once. */
 #define DRAIN_STEP_MS 50
@@ -441,6 +442,7 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     log_init();
+    wiped_memory_use();
     switch (daemon.flags.command) {
     case COMMAND_CHECK_CONFIG:
         return command_check_config(&daemon.flags);

@@ -3,11 +3,10 @@
 #include "mesh_key.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "private_file.h"
 
 /* The digits, and blanks around them. */
 #define MAX_FILE 1024
@@ -38,31 +37,23 @@ static int parse(const char *text, uint8_t key[HYPERDERP_MESH_KEY_SIZE])
     return any && text[strspn(text, blanks)] == '\0' ? 0 : -EINVAL;
 }
 
-int mesh_key_read(const char *path, uint8_t key[HYPERDERP_MESH_KEY_SIZE], bool *open_to_others,
-                  char *fault)
+int mesh_key_read(const char *path, uint8_t key[HYPERDERP_MESH_KEY_SIZE], char *fault)
 {
-    char text[MAX_FILE + 1];
-    struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd < 0 ? -1 : read(fd, text, MAX_FILE);
-    int error = len < 0 ? -errno : 0;
-    size_t size = len < 0 ? 0 : (size_t)len;
+    char text[MAX_FILE + 1], why[PRIVATE_FILE_WHY];
+    size_t len;
+    int error = private_file_read(path, text, sizeof(text), &len, why);
 
-    *open_to_others = fd >= 0 && fstat(fd, &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0;
-    if (fd >= 0)
-        close(fd);
-    if (error) {
-        snprintf(fault, MESH_KEY_FAULT, "mesh key file %s: cannot be read: %s", path,
-                 strerror(-error));
-        return error;
+    if (error && error != -EINVAL) {
+        snprintf(fault, MESH_KEY_FAULT, "mesh key file %s: %s", path, why);
+    } else {
+        if (error == 0)
+            error = strlen(text) == len ? parse(text, key) : -EINVAL;
+        if (error)
+            snprintf(fault, MESH_KEY_FAULT,
+                     "mesh key file %s: expected 64 hexadecimal digits that are not all 0", path);
     }
-    text[size] = '\0';
-    error = strlen(text) == size ? parse(text, key) : -EINVAL;
     explicit_bzero(text, sizeof(text));
-    if (error) {
+    if (error)
         explicit_bzero(key, HYPERDERP_MESH_KEY_SIZE);
-        snprintf(fault, MESH_KEY_FAULT,
-                 "mesh key file %s: expected 64 hexadecimal digits that are not all 0", path);
-    }
     return error;
 }

@@ -4,7 +4,6 @@
 #ifndef DAEMON_MESH_KEY_H
 #define DAEMON_MESH_KEY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <hyperderp/relay.h>
@@ -12,8 +11,7 @@
 #define MESH_KEY_FAULT 512
 
 /* Reads the key. 0; -errno with the reason in fault, -EINVAL for a file that holds none, or one of
- * zeros. *open_to_others tells that others may read the file. */
-int mesh_key_read(const char *path, uint8_t key[HYPERDERP_MESH_KEY_SIZE], bool *open_to_others,
-                  char *fault);
+ * zeros, -EKEYREJECTED for one that others can read or change (private_file.h). */
+int mesh_key_read(const char *path, uint8_t key[HYPERDERP_MESH_KEY_SIZE], char *fault);
 
 #endif

@@ -88,9 +88,6 @@ static void log_certificate(const struct renewal *renewal)
     if (source->own && !*source->host)
         log_print(HYPERDERP_LOG_WARN, "tls.hostname is not set: set it to the name or IP address "
                                       "that clients use, and a certificate is made for that");
-    if (certificate_key_is_open(source))
-        log_print(HYPERDERP_LOG_WARN, "everybody can read the private key %s: chmod 640 or 600 it",
-                  source->key_file);
 }
 
 /* ---- The files ---- */

@@ -45,7 +45,7 @@ struct schema_key {
     const struct schema_choice *choices; /* enums; ends with a NULL name */
     schema_check_fn *check;              /* strings */
     bool reload;                         /* SIGHUP applies it */
-    bool secret;                         /* it may hold what no log should show */
+    bool secret; /* a string that may hold what nobody should see who reads a log */
     const char *doc;
 };
 
@@ -66,6 +66,9 @@ const struct schema_key *schema_find(const char *section, const char *name);
  * problem added; without memory false and *no_memory set. */
 bool schema_set(const struct schema_key *key, void *base, const struct document_node *node,
                 const char *file, struct problems *problems, bool *no_memory);
+
+/* The value of a key of the type SCHEMA_STRING. */
+const char *schema_string(const struct schema_key *key, const void *base);
 
 /* Writes a key's value as TOML. */
 void schema_print_value(const struct schema_key *key, const void *base, FILE *out);

@@ -243,8 +243,12 @@ static char *take_string(const struct setting *setting, const struct document_no
                            : setting->key->check                ? setting->key->check(node->text)
                                                                 : NULL;
     if (expected) {
-        problems_add(setting->problems, setting->file, node->place, "%s: %s, found \"%.100s\"",
-                     path_of(setting->key, path), expected, node->text);
+        if (setting->key->secret)
+            problems_add(setting->problems, setting->file, node->place, "%s: %s",
+                         path_of(setting->key, path), expected);
+        else
+            problems_add(setting->problems, setting->file, node->place, "%s: %s, found \"%.100s\"",
+                         path_of(setting->key, path), expected, node->text);
         return NULL;
     }
     char *copy = strdup(node->text);
@@ -455,6 +459,11 @@ void schema_print_value(const struct schema_key *key, const void *base, FILE *ou
         print_cores(base, out);
         break;
     }
+}
+
+const char *schema_string(const struct schema_key *key, const void *base)
+{
+    return *(char *const *)const_field(key, base);
 }
 
 bool schema_same(const struct schema_key *key, const struct config *a, const struct config *b)

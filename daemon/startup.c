@@ -13,47 +13,47 @@
 #include "mesh_key.h"
 #include "reload.h"
 
+/* Of reading a secret. Trying again does not help where the file has to be changed. */
+static int status_of(int error)
+{
+    if (error == 0)
+        return STATUS_OK;
+    return error == -EINVAL || error == -EKEYREJECTED ? STATUS_CONFIG : STATUS_IO;
+}
+
 /* Without a file there is nowhere to keep a key: it stays zero, and the relay makes itself one. */
 static int load_key(hyperderp_private_key *key, const struct config *config,
                     const struct flags *flags)
 {
     char fault[KEY_FILE_FAULT];
-    bool open_to_others = false;
 
     *key = (hyperderp_private_key){{0}};
     if (!flags->config_file || flags->dev)
         return STATUS_OK;
-    int error = key_file_read(config->key_file, key, &open_to_others, fault);
+    int error = key_file_read(config->key_file, key, fault);
     if (error == -ENOENT) {
         error = key_file_make(config->key_file, key, fault);
         if (error == 0)
             log_print(HYPERDERP_LOG_INFO, "made the key file %s", config->key_file);
         /* Another one was a moment faster. */
         if (error == -EEXIST)
-            error = key_file_read(config->key_file, key, &open_to_others, fault);
+            error = key_file_read(config->key_file, key, fault);
     }
-    if (open_to_others)
-        log_print(HYPERDERP_LOG_WARN, "others can read the key file %s: chmod 600 it",
-                  config->key_file);
     if (error)
         log_print(HYPERDERP_LOG_ERROR, "%s", fault);
-    return error == 0 ? STATUS_OK : error == -EINVAL ? STATUS_CONFIG : STATUS_IO;
+    return status_of(error);
 }
 
 static int load_mesh_key(uint8_t *key, const struct config *config)
 {
     char fault[MESH_KEY_FAULT];
-    bool open_to_others = false;
 
     if (!*config->mesh.key_file)
         return STATUS_OK;
-    int error = mesh_key_read(config->mesh.key_file, key, &open_to_others, fault);
-    if (open_to_others)
-        log_print(HYPERDERP_LOG_WARN, "others can read the mesh key file %s: chmod 600 it",
-                  config->mesh.key_file);
+    int error = mesh_key_read(config->mesh.key_file, key, fault);
     if (error)
         log_print(HYPERDERP_LOG_ERROR, "%s", fault);
-    return error == 0 ? STATUS_OK : error == -EINVAL ? STATUS_CONFIG : STATUS_IO;
+    return status_of(error);
 }
 
 static void set_options(hyperderp_relay_options *options, const struct config *config)

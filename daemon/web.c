@@ -3,6 +3,7 @@
 #include "web.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "microhttpd_library.h"
+#include "private_file.h"
 #include "status_json.h"
 #include "status_page.h"
 #include "web_socket.h"
@@ -178,23 +180,51 @@ __attribute__((format(printf, 2, 0))) static void log_fault(void *user, const ch
     log_print(HYPERDERP_LOG_DEBUG, "metrics: %s", text);
 }
 
-/* Reads a whole file. NULL with the reason logged. */
+static void wipe(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+static ssize_t read_bytes(const char *file, char *text, size_t room)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t len = fd < 0 ? -1 : 0, n = 1;
+
+    while (len >= 0 && n > 0 && (size_t)len < room) {
+        n = read(fd, text + len, room - (size_t)len);
+        len = n < 0 ? -1 : len + n;
+    }
+    if (fd >= 0)
+        close(fd);
+    return len;
+}
+
+/* Reads a whole file, without stdio, which would keep a copy. NULL with the reason logged. */
 static char *read_pem(const char *file)
 {
-    FILE *in = fopen(file, "re");
-    char *text = in ? malloc(MAX_PEM + 1) : NULL;
-    size_t len = text ? fread(text, 1, MAX_PEM, in) : 0;
+    char *text = calloc(1, MAX_PEM + 1);
+    ssize_t len = text ? read_bytes(file, text, MAX_PEM) : -1;
 
-    if (!in || !text || ferror(in)) {
-        log_print(HYPERDERP_LOG_ERROR, "metrics: %s: %s", file, strerror(errno));
-        free(text);
-        text = NULL;
-    } else {
-        text[len] = '\0';
-    }
-    if (in)
-        fclose(in);
-    return text;
+    if (len >= 0 && strlen(text) == (size_t)len)
+        return text;
+    log_print(HYPERDERP_LOG_ERROR, "metrics: %s: %s", file,
+              len < 0 ? strerror(errno) : "it is no PEM");
+    if (text)
+        explicit_bzero(text, MAX_PEM);
+    free(text);
+    return NULL;
+}
+
+static char *read_key(const char *file)
+{
+    char why[PRIVATE_FILE_WHY];
+
+    if (private_file_check(file, true, why) == 0)
+        return read_pem(file);
+    log_print(HYPERDERP_LOG_ERROR, "metrics: the private key %s: %s", file, why);
+    return NULL;
 }
 
 static int read_certificate(struct web *web, const struct config_metrics *options)
@@ -206,7 +236,7 @@ static int read_certificate(struct web *web, const struct config_metrics *option
         return -EINVAL;
     }
     web->cert = read_pem(options->tls_cert);
-    web->key = read_pem(options->tls_key);
+    web->key = web->cert ? read_key(options->tls_key) : NULL;
     return web->cert && web->key ? 0 : -EINVAL;
 }
 
@@ -331,9 +361,7 @@ void web_stop(struct web *web)
     if (web->server)
         mhd.stop_daemon(web->server);
     history_destroy(&web->history);
-    if (web->key)
-        explicit_bzero(web->key, strlen(web->key));
     free(web->cert);
-    free(web->key);
+    wipe(web->key);
     free(web);
 }

@@ -64,7 +64,12 @@ static int seal_client_info(struct client *client, uint8_t *out, size_t room, ss
         return -EIO;
     *size = hello_client_info_seal(&client->secret, &client->public_key, nonce,
                                    &client->options.info, out, room);
-    return *size < 0 ? (int)*size : 0;
+    if (*size < 0)
+        return (int)*size;
+    /* Said once: what it was made of is not needed any more. */
+    sodium_memzero(&client->options.private_key, sizeof(client->options.private_key));
+    sodium_memzero(client->options.info.mesh_key, sizeof(client->options.info.mesh_key));
+    return 0;
 }
 
 ssize_t client_request(struct client *client, uint8_t *out, size_t room)

@@ -148,8 +148,9 @@ static void note_privileges(struct conn *conn, const struct client_info *info)
     const struct hyperderp_relay *relay = conn->worker->relay;
     struct sink *sink = conn->sink;
 
-    sink->can_mesh = relay->has_mesh_key && info->has_mesh_key &&
-                     sodium_memcmp(relay->mesh_key, info->mesh_key, sizeof(relay->mesh_key)) == 0;
+    sink->can_mesh =
+        relay->has_mesh_key && info->has_mesh_key &&
+        sodium_memcmp(relay->secrets->mesh_key, info->mesh_key, sizeof(info->mesh_key)) == 0;
     sink->present_flags |= (uint8_t)((sink->can_mesh ? PEER_PRESENT_MESH : 0) |
                                      (info->is_prober ? PEER_PRESENT_PROBER : 0));
     if (sink->present_flags == 0)
@@ -169,8 +170,8 @@ void handshake_client_info(struct conn *conn, const uint8_t *payload, size_t len
     struct hello_secret secret;
     struct client_info info;
 
-    int error = hello_client_info_open(&worker->relay->private_key, payload, len, &conn->key, &info,
-                                       &secret);
+    int error = hello_client_info_open(&worker->relay->secrets->private_key, payload, len,
+                                       &conn->key, &info, &secret);
     if (error) {
         conn_close(conn, error == -ENOMEM ? CONN_END_RESOURCES : CONN_END_PROTOCOL);
         return;

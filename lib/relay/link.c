@@ -327,12 +327,12 @@ void link_speak(struct conn *conn)
     struct link *link = conn->link;
     struct hyperderp_relay *relay = conn->worker->relay;
     struct client_options options = {
-        .private_key = relay->private_key,
+        .private_key = relay->secrets->private_key,
         .host = link->address.authority,
         .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = true, .has_mesh_key = true}};
     uint8_t request[SMALL_FRAME];
 
-    memcpy(options.info.mesh_key, relay->mesh_key, sizeof(options.info.mesh_key));
+    memcpy(options.info.mesh_key, relay->secrets->mesh_key, sizeof(options.info.mesh_key));
     int error = client_init(&link->client, &options);
     sodium_memzero(&options, sizeof(options));
     ssize_t size = error ? error : client_request(&link->client, request, sizeof(request));

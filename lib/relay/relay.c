@@ -21,18 +21,27 @@
 /* The least that TCP waits for acknowledgements before it gives a connection up. */
 #define MIN_USER_TIMEOUT_MS 30000
 
-static int set_identity(hyperderp_relay *relay, hyperderp_private_key *given)
+static int make_private_key(hyperderp_private_key *out, const hyperderp_private_key *given)
 {
-    static const hyperderp_private_key none = {{0}};
-    int error = 0;
+    if (sodium_is_zero(given->bytes, sizeof(given->bytes)))
+        return hyperderp_private_key_generate(out);
+    memcpy(out, given, sizeof(*out));
+    return 0;
+}
 
-    if (sodium_memcmp(given, &none, sizeof(none)) == 0)
-        error = hyperderp_private_key_generate(&relay->private_key);
-    else
-        relay->private_key = *given;
-    hyperderp_private_key_wipe(given);
+static int set_secrets(hyperderp_relay *relay, const hyperderp_relay_options *options)
+{
+    struct relay_secrets *secrets = vault_take(&relay->vault);
+    int error = -ENOMEM;
+
+    relay->secrets = secrets;
+    if (secrets) {
+        memcpy(secrets->mesh_key, options->mesh_key, sizeof(secrets->mesh_key));
+        relay->has_mesh_key = !sodium_is_zero(secrets->mesh_key, sizeof(secrets->mesh_key));
+        error = make_private_key(&secrets->private_key, &options->private_key);
+    }
     if (error == 0)
-        hyperderp_private_key_public(&relay->private_key, &relay->public_key);
+        hyperderp_private_key_public(&secrets->private_key, &relay->public_key);
     return error;
 }
 
@@ -48,8 +57,6 @@ static void set_options(hyperderp_relay *relay, const hyperderp_relay_options *o
     relay->admit = options->admit;
     relay->user = options->user;
     relay->worker_count = options->workers;
-    memcpy(relay->mesh_key, options->mesh_key, sizeof(relay->mesh_key));
-    relay->has_mesh_key = !sodium_is_zero(relay->mesh_key, sizeof(relay->mesh_key));
 }
 
 /* Copies the cores to pin workers to, or finds the usable ones. */
@@ -127,16 +134,8 @@ static int choose_engine(hyperderp_relay *relay, hyperderp_engine wanted)
     return make_workers(relay, IO_ENGINE_EPOLL);
 }
 
-int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *given)
+static int make_relay(hyperderp_relay **out, const hyperderp_relay_options *options)
 {
-    hyperderp_relay_options options;
-
-    if (!out)
-        return -EINVAL;
-    *out = NULL;
-    int error = options_read(&options, given);
-    if (error)
-        return error;
     if (sodium_init() < 0)
         return -EIO;
     /* The stripes of its route table keep to cache lines of their own. */
@@ -144,13 +143,12 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     if (!relay)
         return -ENOMEM;
     memset(relay, 0, sizeof(*relay));
-    set_options(relay, &options);
-    sodium_memzero(options.mesh_key, sizeof(options.mesh_key));
-    route_init(&relay->routes, options.peer_changed, options.user);
+    set_options(relay, options);
+    route_init(&relay->routes, options->peer_changed, options->user);
     addresses_init(&relay->addresses);
     watch_init(&relay->watch);
     mesh_init(&relay->mesh);
-    frame_depot_init(&relay->frames, options.memory_bytes);
+    frame_depot_init(&relay->frames, options->memory_bytes);
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->accept_full_at, 0);
@@ -164,19 +162,34 @@ int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *gi
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&relay->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    error = set_identity(relay, &options.private_key);
+    int error = set_secrets(relay, options);
     if (error == 0)
-        error = set_cores(relay, &options);
+        error = set_cores(relay, options);
     if (error == 0)
-        error = http_answer_home(&relay->home, options.home);
+        error = http_answer_home(&relay->home, options->home);
     if (error == 0)
-        error = choose_engine(relay, options.engine);
+        error = choose_engine(relay, options->engine);
     if (error) {
         hyperderp_relay_free(relay);
         return error;
     }
     *out = relay;
     return 0;
+}
+
+int hyperderp_relay_new(hyperderp_relay **out, const hyperderp_relay_options *given)
+{
+    hyperderp_relay_options options;
+
+    if (!out)
+        return -EINVAL;
+    *out = NULL;
+    int error = options_read(&options, given);
+    if (error == 0)
+        error = make_relay(out, &options);
+    /* The copy, on which all of this works, had the secrets as well. */
+    sodium_memzero(&options, sizeof(options));
+    return error;
 }
 
 static unsigned user_timeout_ms(const hyperderp_relay *relay)
@@ -267,12 +280,11 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     addresses_destroy(&relay->addresses);
     watch_destroy(&relay->watch);
     frame_depot_destroy(&relay->frames);
+    vault_give(&relay->vault, relay->secrets);
     vault_destroy(&relay->vault);
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     pthread_mutex_destroy(&relay->life);
-    hyperderp_private_key_wipe(&relay->private_key);
-    sodium_memzero(relay->mesh_key, sizeof(relay->mesh_key));
     free(relay);
 }
 

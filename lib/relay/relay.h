@@ -37,11 +37,19 @@ enum relay_phase {
     RELAY_STOPPING, /* closes everything at once */
 };
 
+/* What would let others pass for this relay, or for a node of its region. */
+struct relay_secrets {
+    hyperderp_private_key private_key;
+    uint8_t mesh_key[INFO_MESH_KEY_SIZE];
+};
+
+_Static_assert(sizeof(struct relay_secrets) <= VAULT_OBJECT, "they have one object of the vault");
+
 struct hyperderp_relay {
     /* Fixed after creation. */
     struct log log;
     enum io_engine engine;
-    hyperderp_private_key private_key;
+    struct relay_secrets *secrets; /* in the vault */
     hyperderp_key public_key;
     hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
                                hyperderp_admission *ticket);
@@ -53,7 +61,6 @@ struct hyperderp_relay {
     unsigned pin_core_count;
     unsigned socket_buffer;
     bool has_mesh_key;
-    uint8_t mesh_key[INFO_MESH_KEY_SIZE];
     char *home; /* the page at /, as http_answer.h has it */
 
     /* Fixed after the start. */

@@ -274,10 +274,16 @@ static void the_operators_files_are_read_and_never_written(void **state)
     assert_true(hyperderp_certificate_equal(made, read));
     hyperderp_certificate_free(read);
 
+    /* Its group may read the key, everybody may not. */
     assert_int_equal(chmod(key, 0640), 0);
-    assert_false(certificate_key_is_open(&source));
+    assert_int_equal(certificate_open(&read, &source, &news, fault), 0);
+    hyperderp_certificate_free(read);
     assert_int_equal(chmod(key, 0644), 0);
-    assert_true(certificate_key_is_open(&source));
+    assert_int_equal(certificate_open(&read, &source, &news, fault), -EKEYREJECTED);
+    assert_non_null(strstr(fault, key));
+    assert_non_null(strstr(fault, "chmod 640 or 600 it"));
+    assert_true(certificate_fault_is_config(&source, -EKEYREJECTED));
+    assert_int_equal(chmod(key, 0600), 0);
 
     /* The key of another certificate. */
     hyperderp_certificate *other;
@@ -361,5 +367,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_pin_is_the_hash, set_up, tear_down),
     };
+
+    umask(077); /* private keys are among what is written */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

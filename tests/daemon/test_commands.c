@@ -152,6 +152,31 @@ static void what_is_printed_is_in_effect(void **state)
     assert_string_equal(run.output, "");
 }
 
+/* A token in the URL is neither printed nor named in what is said of a mistake. */
+static void secrets_are_not_printed(void **state)
+{
+    static const char *const urls[] = {"https://control.example:8443/verify/t0ken",
+                                       "https://control.example:8443?key=t0ken",
+                                       "https://control.example:8443#t0ken"};
+    char text[256];
+    struct run run;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        snprintf(text, sizeof(text), "[access]\nverify_client_url = \"%s\"\n", urls[i]);
+        run_on(&run, text, (struct flags){0}, command_print_config);
+        assert_int_equal(run.status, STATUS_OK);
+        assert_non_null(
+            strstr(run.output, "\nverify_client_url = \"https://control.example:8443/***\"\n"));
+        assert_null(strstr(run.output, "t0ken"));
+    }
+    run_on(&run, "[access]\nverify_client_url = \"https://relay:t0ken@control.example/\"\n",
+           (struct flags){0}, command_print_config);
+    assert_int_equal(run.status, STATUS_CONFIG);
+    assert_non_null(strstr(run.errors, "access.verify_client_url: expected a URL"));
+    assert_null(strstr(run.errors, "t0ken"));
+}
+
 /* What a file leaves out is there, the listener as well. */
 static void the_default_listener_is_printed(void **state)
 {
@@ -220,6 +245,7 @@ int main(void)
         cmocka_unit_test(all_problems_are_printed),
         cmocka_unit_test(the_list_of_keys_is_read),
         cmocka_unit_test(a_guess_is_never_empty),
+        cmocka_unit_test(secrets_are_not_printed),
         cmocka_unit_test(the_default_listener_is_printed),
         cmocka_unit_test(files_of_certificates_are_looked_into),
         cmocka_unit_test(the_map_says_what_it_lacks),

@@ -222,7 +222,7 @@ static char *print_whole(const struct config *config)
     size_t size;
     FILE *out = open_memstream(&text, &size);
 
-    assert_int_equal(config_print(config, out), 0);
+    assert_int_equal(config_print(config, true, out), 0);
     fclose(out);
     return text;
 }

@@ -53,19 +53,17 @@ static void one_is_made_once_and_kept(void **state)
     (void)state;
     hyperderp_private_key made, read, again;
     char fault[KEY_FILE_FAULT];
-    bool open_to_others;
     struct stat info;
 
     in_folder("certs/derp.key");
-    assert_int_equal(key_file_read(path, &read, &open_to_others, fault), -ENOENT);
+    assert_int_equal(key_file_read(path, &read, fault), -ENOENT);
     assert_int_equal(key_file_make(path, &made, fault), 0);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
-    assert_int_equal(key_file_read(path, &read, &open_to_others, fault), 0);
-    assert_false(open_to_others);
+    assert_int_equal(key_file_read(path, &read, fault), 0);
     assert_memory_equal(&read, &made, sizeof(made));
     assert_int_equal(key_file_make(path, &again, fault), -EEXIST);
-    assert_int_equal(key_file_read(path, &read, &open_to_others, fault), 0);
+    assert_int_equal(key_file_read(path, &read, fault), 0);
     assert_memory_equal(&read, &made, sizeof(made));
     /* Nothing else is left in the folder. */
     assert_int_equal(unlink(path), 0);
@@ -85,18 +83,29 @@ static void both_forms_are_read(void **state)
         "{\"PrivateKey\": \"privkey:" HEX "\"}", "\n{\n\t\"PrivateKey\": \"privkey:" HEX "\"\n}\n"};
     hyperderp_private_key first, read;
     char fault[KEY_FILE_FAULT];
-    bool open_to_others;
 
     in_folder("derp.key");
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         write_file(good[i]);
-        assert_int_equal(key_file_read(path, i ? &read : &first, &open_to_others, fault), 0);
+        assert_int_equal(key_file_read(path, i ? &read : &first, fault), 0);
         if (i)
             assert_memory_equal(&read, &first, sizeof(first));
     }
-    chmod(path, 0640);
-    assert_int_equal(key_file_read(path, &read, &open_to_others, fault), 0);
-    assert_true(open_to_others);
+}
+
+static void one_that_others_can_read_is_refused(void **state)
+{
+    (void)state;
+    hyperderp_private_key read;
+    char fault[KEY_FILE_FAULT];
+
+    in_folder("derp.key");
+    write_file("privkey:" HEX "\n");
+    chmod(path, 0644);
+    assert_int_equal(key_file_read(path, &read, fault), -EKEYREJECTED);
+    assert_non_null(strstr(fault, path));
+    assert_non_null(strstr(fault, "(mode 0644): chmod "));
+    assert_null(strstr(fault, HEX));
 }
 
 static void anything_else_is_refused(void **state)
@@ -114,19 +123,18 @@ static void anything_else_is_refused(void **state)
                                       "{\"PrivateKey\": \"\"}"};
     hyperderp_private_key key;
     char fault[KEY_FILE_FAULT], big[5000];
-    bool open_to_others;
 
     in_folder("derp.key");
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         write_file(bad[i]);
-        assert_int_equal(key_file_read(path, &key, &open_to_others, fault), -EINVAL);
+        assert_int_equal(key_file_read(path, &key, fault), -EINVAL);
         assert_non_null(strstr(fault, path));
         assert_null(strstr(fault, HEX));
     }
     memset(big, ' ', sizeof(big) - 1);
     big[sizeof(big) - 1] = '\0';
     write_file(big);
-    assert_int_equal(key_file_read(path, &key, &open_to_others, fault), -EINVAL);
+    assert_int_equal(key_file_read(path, &key, fault), -EINVAL);
 }
 
 static void a_folder_that_cannot_be_is_told(void **state)
@@ -145,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_is_made_once_and_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(both_forms_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_others_can_read_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(anything_else_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_is_told, set_up, tear_down),
     };

@@ -430,10 +430,16 @@ static void another_name_is_warned_of(void **state)
     set_text(&fixture.config.tls.hostname, "b.example");
     start_with_first();
     assert_int_equal(log_lines(HYPERDERP_LOG_WARN), before + 1);
-    /* And so is a key that everybody can read. */
+}
+
+static void a_key_that_everybody_can_read_is_not_taken(void **state)
+{
+    (void)state;
+    start_with_first();
     assert_int_equal(chmod(fixture.key, 0604), 0);
+    assert_int_equal(reload(fixture.chain, fixture.key, "a.example"), -EKEYREJECTED);
+    assert_int_equal(chmod(fixture.key, 0600), 0);
     assert_int_equal(reload(fixture.chain, fixture.key, "a.example"), 0);
-    assert_int_equal(log_lines(HYPERDERP_LOG_WARN), before + 2);
 }
 
 int main(void)
@@ -455,7 +461,9 @@ int main(void)
         TEST(without_tls_there_is_nothing_to_do),
         TEST(an_expiry_is_warned_of_each_day),
         TEST(another_name_is_warned_of),
+        TEST(a_key_that_everybody_can_read_is_not_taken),
     };
+
 #undef TEST
     umask(077);
     return cmocka_run_group_tests(tests, NULL, NULL);

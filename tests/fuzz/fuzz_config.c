@@ -15,7 +15,7 @@ static char *print(const struct config *config, size_t *len)
     FILE *out = open_memstream(&text, len);
 
     REQUIRE(out);
-    REQUIRE(config_print(config, out) == 0);
+    REQUIRE(config_print(config, true, out) == 0);
     fclose(out);
     return text;
 }

@@ -384,5 +384,7 @@ int main(void)
         {"mistakes_are_told", test_mistakes_are_told, CELLS_ONE},
         {"other_things_on_the_port", test_other_things_on_the_port, CELLS_ENGINES},
     };
+
+    umask(077); /* private keys are among what is written */
     return matrix_run("certificates", tests, sizeof(tests) / sizeof(tests[0]));
 }
