@@ -304,6 +304,9 @@ $(BUILD)/tests/daemon/%: $(OBJ)/tests/daemon/%.o $(DAEMON_TEST_SHARED) $(ARCHIVE
 		$(BUILD)/sources
 	$(call link,$(CMOCKA_LIBS) $(DAEMON_LIBS) $(DAEMON_TEST_LIBS) -lm)
 
+$(BUILD)/tests/valgrind/%: $(OBJ)/tests/valgrind/%.o $(BUILD)/flags
+	$(call link)
+
 $(BUILD)/tests/integration/%: $(OBJ)/tests/integration/%.o $(INTEGRATION_SHARED) $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources
 	$(call link,$(CMOCKA_LIBS))
@@ -392,6 +395,11 @@ run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install
 	'websocket:tests/check/websocket.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
 run_vm = VM_CONSOLE=$(abspath $(RESULTS))/console.log $(RUNNER) --timeout 480 run vm 'machine:tests/vm/run.sh'
+# Those of bench/ are no part of the product.
+VALGRIND_TESTS = $(filter-out $(BUILD)/tests/unit/test_bench_%,$(UNIT_TESTS) $(DAEMON_TESTS))
+WITHOUT_IO_URING := $(BUILD)/tests/valgrind/without_io_uring
+run_valgrind = $(RUNNER) --timeout 600 --parallel run valgrind $(foreach t,$(VALGRIND_TESTS),\
+	'$(notdir $t):tests/valgrind/memcheck.sh $(WITHOUT_IO_URING) $t')
 run_analysis = ANALYSIS_FLAGS='-std=c17 -Iinclude -Ilib -pthread -D_GNU_SOURCE $(CPPFLAGS) $(MODULE_CFLAGS) $(DAEMON_CFLAGS)' \
 	$(RUNNER) --timeout 600 run analysis 'analyzers:tests/check/analysis.sh'
 run_fuzz = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run fuzz \
@@ -441,6 +449,9 @@ check-vm: $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) 
 
 torture: $(TORTURE_TESTS) $(DAEMON) $(BENCH) ## hostile clients, faults of the machine, soak: what takes longer than check
 	$(call run_suites,torture)
+
+check-valgrind: $(VALGRIND_TESTS) $(WITHOUT_IO_URING) ## unit tests under valgrind's memcheck
+	$(call run_suites,valgrind)
 
 check-analysis: ## clang's static analyzer and gcc's over the library and the daemon
 	$(call run_suites,analysis)

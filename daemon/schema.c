@@ -63,7 +63,8 @@ const struct schema_key schema_keys[] = {
      "\"/var/lib/hyper-derp/derp.key\"", "\"\"", .check = check_not_empty,
      .doc =
          "The relay's private key, by which clients know it. It is made on the first start, with "
-         "mode 0600; derper's own key file (JSON) is read too."},
+         "mode 0600; derper's own key file (JSON) is read too. "
+         "Refused when others can read it."},
     {"", "user", SCHEMA_STRING, FIELD(user), "\"\"", "\"hyper-derp\"", "1",
      .doc =
          "Started as root, the daemon becomes this user, with the user's groups, before it opens "
@@ -167,7 +168,8 @@ const struct schema_key schema_keys[] = {
      "\"/etc/hyper-derp/mesh.key\"", "1",
      .doc = "The file with the secret that the nodes of a region share, 64 hexadecimal digits, as "
             "derper's `-mesh-psk-file`. Whoever shows it may see who is connected, close clients "
-            "and forward packets: keep it as you keep the private key. `\"\"`: nobody may."},
+            "and forward packets: keep it as you keep the private key, mode 0600. `\"\"`: nobody "
+            "may."},
     {"mesh", "with", SCHEMA_STRINGS, FIELD(mesh.with), "[]", "[\"derp1b.example.com\"]",
      "[\"a b\"]", .check = check_node, .reload = true,
      .doc = "The other nodes, to each of which this one connects: `HOST` or `HOST:PORT`, over TLS; "

@@ -3,7 +3,7 @@
 # compatibility.sh [ROOT]: docs/compatibility.md says what is the same as with derper, what is better
 # and what is left out. Each row but those of what is left out names tests in its last column, and
 # each test that is named exists: "TestName" of a suite in Go, "test_file" or "test_file: case" of
-# one in C, "tools/script.sh".
+# one in C, "tools/script.sh" or "check/script.sh". So does each promise in the tables of SECURITY.md.
 set -eu
 cd "${1:-$(dirname "$0")/../..}"
 page=docs/compatibility.md
@@ -18,7 +18,7 @@ has_test() {
     local name=$1 file
     case $name in
     Test*) grep -qs "^func $name(" tests/interop/*_test.go tests/e2e/*_test.go ;;
-    tools/*.sh) [ -e "tests/$name" ] ;;
+    tools/*.sh | check/*.sh) [ -e "tests/$name" ] ;;
     test_*:*)
         file=$(find tests -name "${name%%:*}.c")
         [ -n "$file" ] && grep -q "^static void \(test_\)\?${name##*: }(" "$file"
@@ -53,6 +53,30 @@ while IFS= read -r line; do
     rows=$((rows + 1))
     check_row "$number" "$line"
 done <"$page"
+# A last column that names no test is none of a promise.
+page=SECURITY.md number=0 promises=0
+while IFS= read -r line; do
+    number=$((number + 1))
+    case $line in
+    "| promised |"*) inside=1 ;;
+    "| ---"*) ;;
+    "| "*)
+        [ "${inside:-0}" = 1 ] || continue
+        promises=$((promises + 1))
+        awk -F ' *[|] *' '{ print $3 }' <<<"$line" | grep -oE '`[^`]+`' | tr -d '`' |
+            grep -v '^make ' >"$names" || complain "$number" "no test is named"
+        while IFS= read -r name; do
+            has_test "$name" || complain "$number" "there is no test \"$name\""
+        done <"$names"
+        ;;
+    *) inside=0 ;;
+    esac
+done <"$page"
+if [ "$promises" -lt 20 ]; then
+    echo "$page: only $promises promises"
+    bad=$((bad + 1))
+fi
+page=docs/compatibility.md
 if [ "$rows" -lt 20 ]; then
     echo "$page: only $rows rows"
     bad=$((bad + 1))

@@ -44,6 +44,18 @@ same_version() { [ "$version" = "$(awk '$2 == "HYPERDERP_VERSION" { gsub(/"/, ""
 check versions_agree same_version
 check tree_is_copied copy_tree || exit 1
 check packages_are_built build_packages || exit 1
+unpack() {
+    local package
+    for package in "$work"/hyper-derp_*.deb "$work"/libhyperderp0_*.deb; do
+        dpkg-deb -x "$package" "$work/unpacked" || return 1
+    done
+}
+packages_are_hardened() {
+    tests/check/hardening.sh "$work"/unpacked/usr/bin/* "$work"/unpacked/usr/lib/*/libhyperderp.so.0
+}
+check packages_are_unpacked unpack
+check packages_are_hardened packages_are_hardened
+check security_policy_is_in_the_package test -s "$work/unpacked/usr/share/doc/hyper-derp/SECURITY.md"
 check lintian_finds_no_error lintian --fail-on error --allow-root "$work"/hyper-derp_*.changes
 
 # ---- a Debian to install them in ----
