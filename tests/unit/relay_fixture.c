@@ -141,6 +141,11 @@ static int listening_socket(int send_buffer)
     return fd;
 }
 
+uint16_t fixture_patience_ms(void)
+{
+    return getenv("VALGRIND") ? 60000 : 8000;
+}
+
 void fixture_start_listener(struct fixture *fixture, const hyperderp_relay_options *options,
                             const hyperderp_listener_options *wanted)
 {

@@ -16,7 +16,7 @@ static void byte_by_byte(void **state)
     hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
     struct fixture fixture;
     struct client client;
-    uint8_t bytes[4096], disco[100];
+    uint8_t bytes[4096] = {0}, disco[100];
 
     fixture_start(&fixture, &options, 0);
     struct client_socket *other = fixture_join(&fixture, 0);
@@ -92,7 +92,7 @@ static void all_in_one_write(void **state)
     hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
     struct fixture fixture;
     struct client client;
-    uint8_t bytes[8192];
+    uint8_t bytes[8192] = {0};
 
     fixture_start(&fixture, &options, 0);
     struct client_socket *other = fixture_join(&fixture, 0);
