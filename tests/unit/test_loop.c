@@ -593,11 +593,11 @@ static void sends_pieces_in_order(void **state)
 static void sends_what_there_is_room_for(void **state)
 {
     enum { SIZE = 4 << 20 };
-    uint8_t *bytes = malloc(SIZE), *got = malloc(SIZE);
     size_t sent = 0, read_ = 0;
     int fd[2];
 
     NEEDS_LOOP();
+    uint8_t *bytes = malloc(SIZE), *got = malloc(SIZE);
     assert_true(bytes && got);
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (uint8_t)(i * 31 / 7);
