@@ -65,6 +65,7 @@ DAEMON_TEST_SRCS := $(sort $(wildcard tests/daemon/*.c))
 INTEGRATION_SRCS := $(sort $(wildcard tests/integration/*.c))
 TORTURE_SRCS := $(sort $(wildcard tests/torture/*.c))
 FUZZ_SRCS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SIMULATION_SRCS := $(sort $(wildcard tests/simulation/*.c))
 MANPAGES := $(sort $(wildcard man/*.[1-8]))
 
 OBJ := $(BUILD)/obj
@@ -105,9 +106,10 @@ FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
 # Those that read the daemon's files.
 DAEMON_FUZZ := config toml
 REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
+SIMULATE := $(BUILD)/tests/simulation/simulate
 TOML_DECODER := $(BUILD)/tests/toml-decoder
 CONFIG_PAGES := $(BUILD)/config-pages
-TESTS := $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) \
+TESTS := $(SIMULATE) $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) \
 	$(TORTURE_TESTS) $(REPLAYS)
 
 # ---- Flags -------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ all: $(DAEMON) $(BENCH) $(FLOOR) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build ev
 # flag, the compiler or its version is another; `sources` links anew when a file came or went.
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
 SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(FLOOR_SRCS) $(UNIT_SRCS) \
-	$(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS)
+	$(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS)
 PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES) $(PLAIN_LIBS)
 
 define stamp
@@ -323,6 +325,17 @@ $(DAEMON_FUZZ:%=$(BUILD)/tests/fuzz/replay_%): $(BUILD)/tests/fuzz/replay_%: \
 		$(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(DAEMON_PARTS) $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources
 	$(call link,$(DAEMON_LIBS) -lm)
+
+# The simulation has an engine of its own in place of lib/io's, and is the kernel for the library.
+SIMULATION_WRAPS := malloc calloc realloc aligned_alloc posix_memalign strdup free \
+	close shutdown send getpeername getsockname setsockopt getsockopt ioctl getrandom \
+	clock_gettime nanosleep pthread_create pthread_join pthread_mutex_lock pthread_cond_wait \
+	pthread_cond_timedwait
+SIMULATION_LINK := $(SIMULATION_WRAPS:%=-Wl,--wrap=%)
+SIMULATION_OBJS := $(SIMULATION_SRCS:%.c=$(OBJ)/%.o)
+
+$(SIMULATE): $(SIMULATION_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
+	$(call link,$(SIMULATION_LINK))
 
 .SECONDARY:
 
@@ -522,5 +535,5 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d) $(FLOOR_OBJS:.o=.d)
--include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
+-include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
 -include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The world's settings, the relay's life, and what must be true at its end. */
+#include "simulation.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <hyperderp/hyperderp.h>
+
+#include "choice.h"
+#include "ledger.h"
+#include "loop.h"
+#include "memory.h"
+#include "network.h"
+#include "people.h"
+#include "report.h"
+#include "schedule.h"
+
+#define NS_PER_MS 1000000
+
+/* Acts of clients in a simulation, and steps within which each ends. */
+#define MAX_ACTS  4000
+#define MAX_STEPS 1000000
+
+static hyperderp_private_key relay_key;
+static hyperderp_key relay_public;
+
+/* ---- Random bytes of the library ------------------------------------------------------------- */
+
+static const char *bytes_name(void)
+{
+    return "simulation";
+}
+
+static uint32_t bytes_u32(void)
+{
+    uint32_t value;
+    choice_bytes(&value, sizeof(value));
+    return value;
+}
+
+static void bytes_fill(void *const out, const size_t len)
+{
+    choice_bytes(out, len);
+}
+
+static struct randombytes_implementation implementation = {
+    .implementation_name = bytes_name, .random = bytes_u32, .buf = bytes_fill};
+
+ssize_t __wrap_getrandom(void *out, size_t len, unsigned flags);
+
+ssize_t __wrap_getrandom(void *out, size_t len, unsigned flags)
+{
+    (void)flags;
+    choice_bytes(out, len);
+    return (ssize_t)len;
+}
+
+void simulation_prepare(void)
+{
+    if (randombytes_set_implementation(&implementation) != 0 || sodium_init() < 0)
+        report_failure("libsodium does not start");
+    memset(relay_key.bytes, 0x77, sizeof(relay_key.bytes));
+    hyperderp_private_key_public(&relay_key, &relay_public);
+    people_make();
+}
+
+/* ---- Settings -------------------------------------------------------------------------------- */
+
+/* A fault is left out in half of the simulations, and rare or frequent in the others. */
+static uint32_t rate(uint32_t most_one_in, uint32_t least_one_in)
+{
+    if (chance_one_in(2))
+        return 0;
+    return most_one_in + chance_below(least_one_in - most_one_in + 1);
+}
+
+static void begin_world(enum sabotage sabotage)
+{
+    struct schedule_settings schedule = {.preempt_one_in = rate(2, 200),
+                                         .step_ns = chance_size(100000)};
+    struct network_settings network = {
+        .in_room = chance_between(1, 262144),
+        .out_room = chance_between(1, 262144),
+        .short_read_one_in = rate(1, 50),
+        .short_write_one_in = rate(1, 50),
+        .no_room_one_in = rate(3, 50),
+        .send_memory_one_in = rate(10, 200),
+        .reset_one_in = rate(100, 2000),
+        .interrupt_one_in = rate(3, 100),
+        .accept_fails_one_in = rate(2, 20),
+    };
+    struct loop_settings loop = {
+        .completions = chance_one_in(2),
+        .chunks = 1u << chance_between(0, 7),
+        .max_events = (int)chance_size(128),
+        .full_one_in = rate(3, 100),
+        .delay_one_in = rate(2, 100),
+        .delay_ns = chance_size(50 * NS_PER_MS),
+        .no_chunk_one_in = rate(5, 100),
+        .lose_send_one_in = sabotage == SABOTAGE_LOSE_SEND ? 20 : 0,
+    };
+    schedule_begin(&schedule);
+    network_begin(&network);
+    loop_begin(&loop);
+    ledger_begin();
+}
+
+static void log_to_trace(void *user, hyperderp_log_level level, const char *line)
+{
+    (void)user;
+    trace("log %d: %s", (int)level, line);
+}
+
+/* NULL when it could not be made for want of memory. */
+static hyperderp_relay *make_relay(void)
+{
+    hyperderp_relay_options options;
+    hyperderp_listener_options listener;
+    hyperderp_relay *relay;
+
+    hyperderp_relay_options_init(&options);
+    options.private_key = relay_key;
+    options.workers = script_between(1, 3);
+    options.log = log_to_trace;
+    options.log_level = HYPERDERP_LOG_DEBUG;
+    options.max_connections = 100;
+    options.queue_frames = script_one_in(2) ? script_size(1024) : 0;
+    options.queue_bytes = script_one_in(2) ? 131072 + script_size(1u << 21) : 0;
+    options.memory_bytes = script_one_in(2) ? 131072 + script_size(1u << 22) : 0;
+    int error = hyperderp_relay_new(&relay, &options);
+    if (error)
+        return NULL;
+    hyperderp_listener_options_init(&listener);
+    listener.fd = network_listen();
+    if (hyperderp_relay_add_listener(relay, &listener) < 0)
+        report_failure("a listener is refused");
+    return relay;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+static uint64_t acts, steps;
+
+static bool act(void)
+{
+    bool acted = people_act();
+
+    acts += acted;
+    return acted;
+}
+
+/* One step of whoever can do something; else time goes on to when somebody can. */
+static void step(void)
+{
+    if (++steps > MAX_STEPS)
+        report_failure("no end after %d steps", MAX_STEPS);
+    if (chance_one_in(4) ? act() || schedule_step() : schedule_step() || act())
+        return;
+    int64_t next = schedule_next(), people = people_next();
+    next = people < next ? people : next;
+    if (next == SCHEDULE_NEVER)
+        report_failure("nobody will ever do anything");
+    schedule_advance(next);
+}
+
+static void check_counters(const hyperderp_relay *relay)
+{
+    hyperderp_counters counters = {.size = sizeof(counters)};
+    uint64_t dropped = 0;
+
+    hyperderp_relay_counters(relay, &counters);
+    for (unsigned i = 0; i < HYPERDERP_DROP_REASONS; i++)
+        for (unsigned j = 0; j < HYPERDERP_PACKET_KINDS; j++)
+            dropped += counters.drops[i][j];
+    trace("received %" PRIu64 ", delivered %" PRIu64 ", dropped %" PRIu64, counters.packets_received,
+          counters.packets_delivered, dropped);
+    if (counters.packets_received != counters.packets_delivered + dropped)
+        report_failure("%" PRIu64 " packets received, %" PRIu64 " delivered, %" PRIu64 " dropped",
+                       counters.packets_received, counters.packets_delivered, dropped);
+    if (counters.packets_received > ledger_sent())
+        report_failure("%" PRIu64 " packets received, %" PRIu64 " sent", counters.packets_received,
+                       ledger_sent());
+    if (counters.packets_delivered != ledger_received())
+        report_failure("%" PRIu64 " packets delivered, %" PRIu64 " came",
+                       counters.packets_delivered, ledger_received());
+    if (counters.connections != 0 || counters.peers_active != 0 || counters.queued_bytes != 0)
+        report_failure("%" PRIu64 " connections, %" PRIu64 " peers, %" PRIu64
+                       " queued bytes are left",
+                       counters.connections, counters.peers_active, counters.queued_bytes);
+}
+
+static void live(hyperderp_relay *relay)
+{
+    if (hyperderp_relay_start(relay) != 0)
+        return;
+    int64_t end = schedule_now() + (int64_t)script_size(60000) * NS_PER_MS;
+    uint64_t most = script_size(MAX_ACTS);
+    while (schedule_now() < end && acts < most)
+        step();
+    hyperderp_relay_stop(relay);
+    people_end();
+    check_counters(relay);
+}
+
+void simulation_run(uint64_t seed, const uint8_t *script, size_t len, enum sabotage sabotage)
+{
+    acts = steps = 0;
+    choice_begin(seed, script, len);
+    begin_world(sabotage);
+    memory_begin(0);
+    struct people_settings people = {
+        .count = script_between(2, PEOPLE_MAX),
+        .relay_key = &relay_public,
+        .leave_one_in = script_one_in(2) ? 0 : 30,
+        .rude_one_in = script_one_in(2) ? 0 : 50,
+        .same_key_one_in = script_one_in(2) ? 0 : 4,
+        .max_packet = script_one_in(4) ? 65536 : 2000,
+        .pause_us = script_size(1000000),
+        .slow = script_one_in(2),
+    };
+    people_begin(&people);
+    hyperderp_relay *relay = make_relay();
+    if (relay)
+        live(relay);
+    else
+        people_end();
+    hyperderp_relay_free(relay);
+    schedule_end();
+    network_end();
+    ledger_end();
+    memory_end();
+}
