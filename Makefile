@@ -327,7 +327,7 @@ $(DAEMON_FUZZ:%=$(BUILD)/tests/fuzz/replay_%): $(BUILD)/tests/fuzz/replay_%: \
 	$(call link,$(DAEMON_LIBS) -lm)
 
 # The simulation has an engine of its own in place of lib/io's, and is the kernel for the library.
-SIMULATION_WRAPS := malloc calloc realloc aligned_alloc posix_memalign strdup free \
+SIMULATION_WRAPS := malloc calloc realloc reallocarray aligned_alloc posix_memalign strdup free \
 	close shutdown send getpeername getsockname setsockopt getsockopt ioctl getrandom \
 	clock_gettime nanosleep pthread_create pthread_join pthread_mutex_lock pthread_cond_wait \
 	pthread_cond_timedwait
@@ -387,12 +387,19 @@ TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
 STYLE_CHECKS := tests/check/pages.sh tests/check/compatibility.sh tests/check/man.sh tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
 	tests/check/symbols.sh tests/check/selftest.sh
 
+# SEEDS=FROM-TO simulates these, however long it takes; otherwise as many as SIMULATION_SECONDS allow.
+SEEDS ?=
+SIMULATION_SECONDS ?= 20
+SIMULATION = $(if $(SEEDS),--seeds $(SEEDS),--seeds 1-1000000000 --seconds $(SIMULATION_SECONDS))
+
 # Each program is given as NAME:COMMAND.
 run_style = $(RUNNER) --timeout 120 run style $(foreach c,$(STYLE_CHECKS),'$(basename $(notdir $c)):$c')
 run_unit = $(RUNNER) --timeout 120 --parallel run unit \
 	$(foreach t,$(UNIT_TESTS) $(DAEMON_TESTS),'$(notdir $t):$t') $(foreach f,$(FUZZ_NAMES),\
 	'replay_$f:$(BUILD)/tests/fuzz/replay_$f tests/fuzz/corpus/$f') \
 	toml_suite:tests/check/toml.sh compare:bench/compare/check.sh
+run_simulation = $(RUNNER) --timeout 3600 run simulation 'seeds:$(SIMULATE) $(SIMULATION)' \
+	'self_test:$(SIMULATE) --self-test'
 run_integration = $(RUNNER) --timeout 600 run integration \
 	$(foreach t,$(INTEGRATION),'$t:$(BUILD)/tests/integration/$t')
 run_torture = $(RUNNER) --timeout 900 run torture \
@@ -429,15 +436,18 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz check-analysis check-valgrind
+.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz check-analysis check-valgrind check-simulation
 check: all $(INSTALLED) ## build, then run all tests
-	$(call run_suites,style unit integration interop e2e tools install)
+	$(call run_suites,style unit simulation integration interop e2e tools install)
 
 check-style: $(SHARED) $(CONFIG_PAGES) ## formatting, direction of includes, exported symbols
 	$(call run_suites,style)
 
 check-unit: $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) $(BENCH) $(FLOOR) ## unit tests, and the fuzzers' corpora replayed
 	$(call run_suites,unit)
+
+check-simulation: $(SIMULATE) ## the relay in a simulated world: SEEDS=FROM-TO, or SIMULATION_SECONDS=20 of them
+	$(call run_suites,simulation)
 
 check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start the daemon
 	$(call run_suites,integration)

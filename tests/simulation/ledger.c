@@ -6,6 +6,7 @@
 
 #include "memory.h"
 #include "report.h"
+#include "sabotage.h"
 #include "wire/frame.h"
 
 #define MAGIC          0x53494d31
@@ -139,7 +140,7 @@ void ledger_receive(struct ledger_inbox *inbox, unsigned client, unsigned from,
     size_t begin = disco ? DISCO_OVERHEAD : 0;
     struct tag tag;
 
-    received++;
+    received += !sabotage_now(SABOTAGE_LOSE_PACKET);
     if (len - begin >= sizeof(tag))
         memcpy(&tag, bytes + begin, sizeof(tag));
     if (len - begin < sizeof(tag) ? !is_small(bytes + begin, len - begin)
@@ -162,7 +163,7 @@ void ledger_receive(struct ledger_inbox *inbox, unsigned client, unsigned from,
     uint32_t *last = &inbox->last[tag.conn][disco];
     if (tag.number < *last)
         report_failure("packet %u of connection %u comes behind %u", tag.number, tag.conn, *last);
-    *last = tag.number;
+    *last = tag.number + (sabotage_now(SABOTAGE_SWAP) ? 2 : 0);
 }
 
 uint64_t ledger_sent(void)

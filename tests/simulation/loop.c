@@ -16,6 +16,7 @@
 #include "io/loop.h"
 #include "network.h"
 #include "report.h"
+#include "sabotage.h"
 #include "schedule.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -78,6 +79,10 @@ static void give_back(struct io_chunk_pool *pool, struct io_chunk *chunk)
 {
     struct io_loop *loop = (struct io_loop *)(void *)pool;
 
+    if (sabotage_now(SABOTAGE_KEEP_CHUNK)) {
+        pool->free--;
+        return;
+    }
     /* What a packet begins with: whoever still reads it finds no frame. */
     memset(chunk->data, FREE_CHUNK_BYTE, 512);
     ASAN_POISON_MEMORY_REGION(memory_of(chunk), IO_CHUNK_HEADROOM + IO_CHUNK_SIZE);
@@ -133,8 +138,7 @@ void io_loop_free(struct io_loop *loop)
     if (!loop)
         return;
     if (loop->pool.free != loop->pool.count)
-        report_failure("%u receive chunks were not given back",
-                       loop->pool.count - loop->pool.free);
+        report_failure("%u receive chunks were not given back", loop->pool.count - loop->pool.free);
     for (unsigned i = 0; i < loop->pool.count; i++)
         ASAN_UNPOISON_MEMORY_REGION(memory_of(&loop->pool.chunks[i]),
                                     IO_CHUNK_HEADROOM + IO_CHUNK_SIZE);
@@ -361,7 +365,7 @@ static bool take_event(struct io_loop *loop, unsigned *left, struct io_event *ev
         if (*given && !event->more)
             loop->requests[*left] = loop->requests[--loop->count];
         if (*given && io_token_op(request.token) == IO_OP_SEND &&
-            chance_one_in(settings.lose_send_one_in))
+            sabotage_now(SABOTAGE_LOSE_COMPLETION))
             *given = false;
         return true;
     }
@@ -387,7 +391,7 @@ int io_poll(struct io_loop *loop, struct io_event *events, int max, int64_t time
 
 void io_wake(struct io_loop *loop)
 {
-    loop->woken = true;
+    loop->woken = loop->woken || !sabotage_now(SABOTAGE_LOSE_WAKE);
 }
 
 unsigned io_free_chunks(const struct io_loop *loop)

@@ -14,8 +14,6 @@ struct loop_settings {
     uint32_t delay_one_in; /* requests that end later than they could */
     uint32_t delay_ns;     /* and by how much at most */
     uint32_t no_chunk_one_in;
-    /* A fault of our own, which the checks must find. */
-    uint32_t lose_send_one_in; /* completions of sends that never come */
 };
 
 void loop_begin(const struct loop_settings *settings);

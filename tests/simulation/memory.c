@@ -9,6 +9,7 @@
 
 #include "choice.h"
 #include "report.h"
+#include "sabotage.h"
 #include "schedule.h"
 
 /* What memory holds that nobody has written to yet, and that was freed. */
@@ -23,6 +24,7 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 void *__real_realloc(void *memory, size_t size);
+void *__wrap_reallocarray(void *memory, size_t count, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
@@ -181,6 +183,11 @@ void *__wrap_realloc(void *memory, size_t size)
     return allocated(__real_realloc(memory, size), size, __builtin_return_address(0));
 }
 
+void *__wrap_reallocarray(void *memory, size_t count, size_t size)
+{
+    return __wrap_realloc(memory, count * size);
+}
+
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
     if (fails())
@@ -214,7 +221,7 @@ char *__wrap_strdup(const char *text)
 
 void __wrap_free(void *memory)
 {
-    if (!memory)
+    if (!memory || sabotage_now(SABOTAGE_LEAK))
         return;
     size_t size = forget(memory);
     if (size > 0)

@@ -12,6 +12,7 @@
 
 #include "choice.h"
 #include "report.h"
+#include "sabotage.h"
 #include "schedule.h"
 
 #define LISTENER NETWORK_FIRST_FD
@@ -255,6 +256,18 @@ static size_t size_of(const struct msghdr *message)
 
 static void deliver(struct wire *wire, const uint8_t *bytes, size_t len)
 {
+    uint8_t flipped;
+
+    if (sabotage_now(SABOTAGE_LOSE_BYTE))
+        len--;
+    if (sabotage_now(SABOTAGE_SEND_TWICE))
+        deliver(wire, bytes, len);
+    if (len > 0 && sabotage_now(SABOTAGE_FLIP_BIT)) {
+        flipped = bytes[0] ^ (uint8_t)(1 << chance_below(8));
+        bytes_add(&wire->out, &flipped, 1);
+        bytes++;
+        len--;
+    }
     if (!wire->client_gone)
         bytes_add(&wire->out, bytes, len);
     else if (wire->afterwards)
@@ -337,6 +350,8 @@ int __wrap_close(int fd)
     }
     struct wire *wire = wire_of(fd);
     trace("close: socket %d", fd - NETWORK_FIRST_FD);
+    if (sabotage_now(SABOTAGE_LEAVE_OPEN))
+        return 0;
     open_wires[fd - NETWORK_FIRST_FD] = NULL;
     wire->fd = -1;
     wire->relay_closed = true;
@@ -351,6 +366,8 @@ int __wrap_shutdown(int fd, int how)
     if (!is_ours(fd))
         return __real_shutdown(fd, how);
     struct wire *wire = wire_of(fd);
+    if (sabotage_now(SABOTAGE_CLOSE_EARLY))
+        return __wrap_close(fd);
     wire->shut_write = wire->shut_write || how != SHUT_RD;
     wire->shut_read = wire->shut_read || how != SHUT_WR;
     return 0;

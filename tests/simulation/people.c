@@ -165,12 +165,12 @@ static void connect_to_relay(struct person *person)
     person->wire->afterwards = hear_afterwards;
     person->wire->user = person;
     person->inbox = world_alloc(sizeof(*person->inbox));
-    struct client_options options = {.private_key = private_keys[person->self],
-                                     .host = "relay.example",
-                                     .info = {.version = DERP_PROTOCOL_VERSION,
-                                              .can_ack_pings = script_one_in(2)},
-                                     .fast_start = script_one_in(2),
-                                     .server_key = *settings.relay_key};
+    struct client_options options = {
+        .private_key = private_keys[person->self],
+        .host = "relay.example",
+        .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = script_one_in(2)},
+        .fast_start = script_one_in(2),
+        .server_key = *settings.relay_key};
     if (client_init(&person->derp, &options) != 0)
         report_failure("a client cannot begin");
     ssize_t size = client_request(&person->derp, request, sizeof(request));
@@ -274,8 +274,7 @@ static void write_output(struct person *person)
     if (len > 1 && script_one_in(8))
         len = script_size((uint32_t)len);
     if (len > 0)
-        bytes_take(&person->output,
-                   wire_write(person->wire, bytes_data(&person->output), len));
+        bytes_take(&person->output, wire_write(person->wire, bytes_data(&person->output), len));
 }
 
 /* ---- Acts ------------------------------------------------------------------------------------ */

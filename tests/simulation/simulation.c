@@ -12,6 +12,7 @@
 #include <hyperderp/hyperderp.h>
 
 #include "choice.h"
+#include "embedder.h"
 #include "ledger.h"
 #include "loop.h"
 #include "memory.h"
@@ -25,6 +26,9 @@
 /* Acts of clients in a simulation, and steps within which each ends. */
 #define MAX_ACTS  4000
 #define MAX_STEPS 1000000
+
+/* A drain that nobody helps ends within this. */
+#define DRAIN_NS ((int64_t)60 * 1000 * NS_PER_MS)
 
 static hyperderp_private_key relay_key;
 static hyperderp_key relay_public;
@@ -79,10 +83,11 @@ static uint32_t rate(uint32_t most_one_in, uint32_t least_one_in)
     return most_one_in + chance_below(least_one_in - most_one_in + 1);
 }
 
-static void begin_world(enum sabotage sabotage)
+static void begin_world(void)
 {
     struct schedule_settings schedule = {.preempt_one_in = rate(2, 200),
-                                         .step_ns = chance_size(100000)};
+                                         .step_ns = chance_size(100000),
+                                         .no_thread_one_in = chance_one_in(50) ? 2 : 0};
     struct network_settings network = {
         .in_room = chance_between(1, 262144),
         .out_room = chance_between(1, 262144),
@@ -102,18 +107,11 @@ static void begin_world(enum sabotage sabotage)
         .delay_one_in = rate(2, 100),
         .delay_ns = chance_size(50 * NS_PER_MS),
         .no_chunk_one_in = rate(5, 100),
-        .lose_send_one_in = sabotage == SABOTAGE_LOSE_SEND ? 20 : 0,
     };
     schedule_begin(&schedule);
     network_begin(&network);
     loop_begin(&loop);
     ledger_begin();
-}
-
-static void log_to_trace(void *user, hyperderp_log_level level, const char *line)
-{
-    (void)user;
-    trace("log %d: %s", (int)level, line);
 }
 
 /* NULL when it could not be made for want of memory. */
@@ -126,19 +124,15 @@ static hyperderp_relay *make_relay(void)
     hyperderp_relay_options_init(&options);
     options.private_key = relay_key;
     options.workers = script_between(1, 3);
-    options.log = log_to_trace;
-    options.log_level = HYPERDERP_LOG_DEBUG;
-    options.max_connections = 100;
-    options.queue_frames = script_one_in(2) ? script_size(1024) : 0;
-    options.queue_bytes = script_one_in(2) ? 131072 + script_size(1u << 21) : 0;
-    options.memory_bytes = script_one_in(2) ? 131072 + script_size(1u << 22) : 0;
+    embedder_begin(&options);
     int error = hyperderp_relay_new(&relay, &options);
     if (error)
         return NULL;
     hyperderp_listener_options_init(&listener);
     listener.fd = network_listen();
-    if (hyperderp_relay_add_listener(relay, &listener) < 0)
-        report_failure("a listener is refused");
+    error = hyperderp_relay_add_listener(relay, &listener);
+    if (error < 0)
+        report_failure("a listener is refused: %d", error);
     return relay;
 }
 
@@ -177,8 +171,8 @@ static void check_counters(const hyperderp_relay *relay)
     for (unsigned i = 0; i < HYPERDERP_DROP_REASONS; i++)
         for (unsigned j = 0; j < HYPERDERP_PACKET_KINDS; j++)
             dropped += counters.drops[i][j];
-    trace("received %" PRIu64 ", delivered %" PRIu64 ", dropped %" PRIu64, counters.packets_received,
-          counters.packets_delivered, dropped);
+    trace("received %" PRIu64 ", delivered %" PRIu64 ", dropped %" PRIu64,
+          counters.packets_received, counters.packets_delivered, dropped);
     if (counters.packets_received != counters.packets_delivered + dropped)
         report_failure("%" PRIu64 " packets received, %" PRIu64 " delivered, %" PRIu64 " dropped",
                        counters.packets_received, counters.packets_delivered, dropped);
@@ -194,25 +188,49 @@ static void check_counters(const hyperderp_relay *relay)
                        counters.connections, counters.peers_active, counters.queued_bytes);
 }
 
-static void live(hyperderp_relay *relay)
+/* A relay that drains ends by itself, whatever its clients do: within the time that it gives them,
+ * and that of a receiver that takes nothing. */
+static void drain(hyperderp_relay *relay)
 {
-    if (hyperderp_relay_start(relay) != 0)
-        return;
-    int64_t end = schedule_now() + (int64_t)script_size(60000) * NS_PER_MS;
-    uint64_t most = script_size(MAX_ACTS);
-    while (schedule_now() < end && acts < most)
+    int64_t end = schedule_now() + DRAIN_NS;
+
+    (void)hyperderp_relay_drain(relay, 0);
+    while (hyperderp_relay_drain(relay, 0) != 0) {
+        if (schedule_now() > end)
+            report_failure("a drain does not end");
         step();
-    hyperderp_relay_stop(relay);
-    people_end();
-    check_counters(relay);
+    }
 }
 
-void simulation_run(uint64_t seed, const uint8_t *script, size_t len, enum sabotage sabotage)
+static void live(hyperderp_relay *relay)
+{
+    int64_t end = schedule_now() + (int64_t)script_size(60000) * NS_PER_MS;
+    uint64_t most = script_size(MAX_ACTS);
+    uint32_t act_one_in = script_one_in(2) ? 0 : script_size(500);
+
+    while (schedule_now() < end && acts < most) {
+        step();
+        if (chance_one_in(act_one_in))
+            embedder_act(relay);
+        if (chance_one_in(16))
+            embedder_look(relay);
+    }
+    if (script_one_in(2)) {
+        if (script_one_in(2))
+            people_go_home();
+        drain(relay);
+    }
+    hyperderp_relay_stop(relay);
+    embedder_answer_all();
+}
+
+void simulation_run(uint64_t seed, const uint8_t *script, size_t len)
 {
     acts = steps = 0;
     choice_begin(seed, script, len);
-    begin_world(sabotage);
-    memory_begin(0);
+    begin_world();
+    uint32_t no_memory_one_in = rate(20, 2000);
+    memory_begin(chance_one_in(32) ? 20 : 0);
     struct people_settings people = {
         .count = script_between(2, PEOPLE_MAX),
         .relay_key = &relay_public,
@@ -225,11 +243,15 @@ void simulation_run(uint64_t seed, const uint8_t *script, size_t len, enum sabot
     };
     people_begin(&people);
     hyperderp_relay *relay = make_relay();
-    if (relay)
+    memory_set_failures(no_memory_one_in);
+    bool began = relay && hyperderp_relay_start(relay) == 0;
+    if (began)
         live(relay);
-    else
-        people_end();
+    people_end();
+    if (began)
+        check_counters(relay);
     hyperderp_relay_free(relay);
+    embedder_end();
     schedule_end();
     network_end();
     ledger_end();

@@ -6,17 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Faults of the simulation itself, to see that the checks find them. */
-enum sabotage {
-    SABOTAGE_NONE,
-    SABOTAGE_LOSE_SEND, /* the completion of a send never comes */
-};
-
 /* Once in a process. */
 void simulation_prepare(void);
 
 /* Runs from start to end; a fault that is found ends the process by SIGABRT. script: what clients
  * and the embedder do, see choice.h; or NULL. */
-void simulation_run(uint64_t seed, const uint8_t *script, size_t len, enum sabotage sabotage);
+void simulation_run(uint64_t seed, const uint8_t *script, size_t len);
 
 #endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Callbacks, limits, and the public functions of a running relay. */
+#include "embedder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "choice.h"
+#include "people.h"
+#include "report.h"
+
+#define MAX_TICKETS 64
+
+/* What a queue may hold besides data: 64 frames of the relay's own, 128 of disco, and what comes
+ * back from a send that was short. */
+#define BESIDES_DATA (64 + 128)
+
+/* The largest frame there is, as one may exceed a bound of bytes. */
+#define LARGEST_FRAME (65536 + 37)
+
+static hyperderp_admission *tickets[MAX_TICKETS];
+static unsigned ticket_count;
+static bool is_up[PEOPLE_MAX];
+static bool asks;
+static hyperderp_limits limits;                     /* as they are */
+static size_t most_memory, most_frames, most_bytes; /* that were allowed at any time */
+
+static void log_to_trace(void *user, hyperderp_log_level level, const char *line)
+{
+    (void)user;
+    trace("log %d: %s", (int)level, line);
+}
+
+static hyperderp_verdict admit(void *user, const hyperderp_client_info *client,
+                               hyperderp_admission *ticket)
+{
+    (void)user;
+    (void)client;
+    if (!asks)
+        return HYPERDERP_ALLOW;
+    uint32_t choice = script_below(8);
+    if (choice == 7)
+        return HYPERDERP_DENY;
+    if (choice < 4 || ticket_count == MAX_TICKETS)
+        return HYPERDERP_ALLOW;
+    tickets[ticket_count++] = ticket;
+    return HYPERDERP_LATER;
+}
+
+/* The calls for one key come in turn. */
+static void peer_changed(void *user, const hyperderp_key *key, bool up)
+{
+    (void)user;
+    for (unsigned i = 0; i < PEOPLE_MAX; i++) {
+        if (!hyperderp_key_equal(key, people_key(i)))
+            continue;
+        if (is_up[i] == up)
+            report_failure("peer_changed() says %s twice of client %u", up ? "up" : "down", i);
+        is_up[i] = up;
+    }
+}
+
+static void note_bounds(void)
+{
+    size_t memory = limits.memory_bytes ? limits.memory_bytes : (size_t)256 << 20;
+    size_t frames = limits.queue_frames ? limits.queue_frames : 1024;
+    size_t bytes = limits.queue_bytes ? limits.queue_bytes : (size_t)2 << 20;
+
+    most_memory = memory > most_memory ? memory : most_memory;
+    most_frames = frames > most_frames ? frames : most_frames;
+    most_bytes = bytes > most_bytes ? bytes : most_bytes;
+}
+
+static unsigned maybe(uint32_t value)
+{
+    return script_one_in(2) ? value : 0;
+}
+
+static void choose_limits(void)
+{
+    limits = (hyperderp_limits){
+        .size = sizeof(limits),
+        .max_connections = maybe(script_between(1, 20)),
+        .queue_frames = maybe(script_size(1024)),
+        .queue_bytes = maybe(131072 + script_size(1u << 21)),
+        .memory_bytes = maybe(131072 + script_size(1u << 22)),
+        .handshake_timeout_ms = maybe(script_size(20000)),
+        .keepalive_ms = maybe(script_size(60000)),
+        .write_timeout_ms = maybe(script_size(20000)),
+        .accept_rate = script_one_in(8) ? script_size(1000) : 0,
+        .connections_per_ip = script_one_in(8) ? script_size(8) : 0,
+        .client_rate = script_one_in(4) ? 1024 + script_size(1u << 22) : 0,
+        .queue_time_ms = maybe(script_size(5000)),
+    };
+    if (limits.max_connections == 0)
+        limits.max_connections = 100;
+    note_bounds();
+}
+
+void embedder_begin(hyperderp_relay_options *options)
+{
+    ticket_count = 0;
+    memset(is_up, 0, sizeof(is_up));
+    asks = script_one_in(2);
+    most_memory = most_frames = most_bytes = 0;
+    choose_limits();
+    options->log = log_to_trace;
+    options->log_level = HYPERDERP_LOG_DEBUG;
+    options->admit = admit;
+    options->peer_changed = peer_changed;
+    options->max_connections = limits.max_connections;
+    options->queue_frames = limits.queue_frames;
+    options->queue_bytes = limits.queue_bytes;
+    options->memory_bytes = limits.memory_bytes;
+    options->handshake_timeout_ms = limits.handshake_timeout_ms;
+    options->keepalive_ms = limits.keepalive_ms;
+    options->write_timeout_ms = limits.write_timeout_ms;
+    options->accept_rate = limits.accept_rate;
+    options->connections_per_ip = limits.connections_per_ip;
+    options->client_rate = limits.client_rate;
+    options->queue_time_ms = limits.queue_time_ms;
+}
+
+static void answer(void)
+{
+    hyperderp_admission *ticket;
+
+    if (ticket_count == 0)
+        return;
+    uint32_t at = script_below(ticket_count);
+    ticket = tickets[at];
+    tickets[at] = tickets[--ticket_count];
+    hyperderp_admission_answer(ticket, script_one_in(4) ? HYPERDERP_DENY : HYPERDERP_ALLOW);
+}
+
+static void look_at_peers(const hyperderp_relay *relay)
+{
+    hyperderp_peer_info *peers;
+    size_t count;
+
+    if (hyperderp_relay_peers(relay, &peers, &count) != 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].queued_frames > most_frames + BESIDES_DATA)
+            report_failure("%" PRIu64 " frames wait for a client", peers[i].queued_frames);
+        if (peers[i].queued_bytes > most_bytes + LARGEST_FRAME)
+            report_failure("%" PRIu64 " bytes wait for a client", peers[i].queued_bytes);
+    }
+    hyperderp_peers_free(peers);
+}
+
+void embedder_act(hyperderp_relay *relay)
+{
+    hyperderp_worker_info info = {.size = sizeof(info)};
+
+    switch (script_below(8)) {
+    case 0:
+        (void)hyperderp_relay_close_peer(relay, people_key(script_below(PEOPLE_MAX)));
+        break;
+    case 1:
+        choose_limits();
+        if (hyperderp_relay_set_limits(relay, &limits) != 0)
+            report_failure("limits are refused");
+        break;
+    case 2:
+        hyperderp_relay_wake(relay);
+        break;
+    case 3:
+        (void)hyperderp_relay_worker(relay, script_below(3), &info);
+        break;
+    case 4:
+        look_at_peers(relay);
+        break;
+    default:
+        answer();
+        break;
+    }
+}
+
+void embedder_look(const hyperderp_relay *relay)
+{
+    hyperderp_counters counters = {.size = sizeof(counters)};
+
+    hyperderp_relay_counters(relay, &counters);
+    if (counters.queued_bytes > most_memory)
+        report_failure("%" PRIu64 " bytes are queued, of %zu", counters.queued_bytes, most_memory);
+}
+
+void embedder_answer_all(void)
+{
+    while (ticket_count > 0)
+        answer();
+}
+
+void embedder_end(void)
+{
+    for (unsigned i = 0; i < PEOPLE_MAX; i++)
+        if (is_up[i])
+            report_failure("nobody has told that client %u has gone", i);
+}
