@@ -46,6 +46,7 @@ struct allocation {
 static struct allocation *table; /* open addressing */
 static size_t buckets, used /* with those removed */, live;
 static uint32_t fail_one_in;
+static bool spares;
 
 void *world_alloc(size_t size)
 {
@@ -117,6 +118,11 @@ void memory_set_failures(uint32_t one_in)
     fail_one_in = one_in;
 }
 
+void memory_spare(bool clients_act)
+{
+    spares = clients_act;
+}
+
 void memory_end(void)
 {
     fail_one_in = 0;
@@ -129,7 +135,7 @@ void memory_end(void)
 
 static bool fails(void)
 {
-    if (!chance_one_in(fail_one_in))
+    if ((spares && !schedule_in_thread()) || !chance_one_in(fail_one_in))
         return false;
     report_fault(FAULT_NO_MEMORY);
     trace("no memory");

@@ -3,12 +3,16 @@
 #ifndef SIMULATION_MEMORY_H
 #define SIMULATION_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* From now on allocations are counted; one in fail_one_in fails, none for 0. */
 void memory_begin(uint32_t fail_one_in);
 void memory_set_failures(uint32_t fail_one_in);
+
+/* Clients, who use parts of the library too, have all the memory that they want. */
+void memory_spare(bool clients_act);
 
 /* Everything that was allocated since has been freed; otherwise a failure. */
 void memory_end(void);

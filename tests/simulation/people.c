@@ -11,6 +11,7 @@
 #include "network.h"
 #include "report.h"
 #include "schedule.h"
+#include "transport.h"
 #include "wire/frame.h"
 
 #define NS_PER_US 1000
@@ -27,7 +28,12 @@ struct person {
     bool broken; /* what it sends is no DERP any more */
     bool muted;  /* reads for the ledger alone */
     int64_t deaf_until;
-    struct bytes input, output;
+    bool mesh; /* a mesh partner */
+    bool watches;
+    unsigned others; /* connection of the ledger for what it forwards, of this client: */
+    unsigned other;
+    struct transport transport;
+    struct bytes input; /* of DERP, not understood yet */
     struct ledger_inbox *inbox;
 };
 
@@ -84,7 +90,7 @@ void people_begin(const struct people_settings *given)
 static void say(struct person *person, const void *bytes, size_t len)
 {
     if (!person->muted)
-        bytes_add(&person->output, bytes, len);
+        transport_say(&person->transport, bytes, len);
 }
 
 static void answer(struct person *person, const struct client_message *message)
@@ -140,24 +146,61 @@ static void read_input(struct person *person)
     }
 }
 
+static void hear(struct person *person, const uint8_t *bytes, size_t len)
+{
+    transport_hear(&person->transport, bytes, len, &person->input);
+    if (person->transport.fault && !person->broken)
+        report_failure("client %u, connection %u: %s", person->self, person->conn,
+                       person->transport.fault);
+    read_input(person);
+}
+
 static void hear_afterwards(void *user, const uint8_t *bytes, size_t len)
 {
-    struct person *person = user;
-
-    bytes_add(&person->input, bytes, len);
-    read_input(person);
+    hear(user, bytes, len);
 }
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-static void connect_to_relay(struct person *person)
+/* What it says first. */
+static void greet(struct person *person)
 {
     uint8_t request[CLIENT_MAX_REQUEST + 64];
+    bool websocket = script_one_in(settings.websocket_one_in);
+    struct client_options options = {
+        .private_key = private_keys[person->self],
+        .host = "relay.example",
+        .info = {.version = DERP_PROTOCOL_VERSION,
+                 .can_ack_pings = script_one_in(2),
+                 .has_mesh_key = person->mesh},
+        .fast_start = !websocket && script_one_in(2),
+        .server_key = *settings.relay_key,
+    };
 
+    if (person->mesh)
+        memcpy(options.info.mesh_key, settings.mesh_key, sizeof(options.info.mesh_key));
+    transport_begin(&person->transport, settings.proxied, settings.tls, websocket);
+    if (client_init(&person->derp, &options) != 0)
+        report_failure("a client cannot begin");
+    ssize_t size = client_request(&person->derp, request, sizeof(request));
+    if (size < 0)
+        report_failure("a client cannot make its request: %zd", size);
+    if (!websocket)
+        say(person, request, (size_t)size);
+    trace("client %u connects: connection %u%s%s%s", person->self, person->conn,
+          person->mesh ? ", of a mesh partner" : "", settings.tls ? ", by TLS" : "",
+          websocket ? ", by WebSocket" : "");
+}
+
+static void connect_to_relay(struct person *person)
+{
     if (script_one_in(settings.same_key_one_in))
         person->self = script_below(settings.count);
+    person->mesh = script_one_in(settings.mesh_one_in);
+    person->other = script_below(settings.count);
     person->conn = ledger_connect(person->self);
-    if (person->conn == LEDGER_CONNS)
+    person->others = ledger_connect(person->other);
+    if (person->others == LEDGER_CONNS)
         return;
     person->wire = wire_connect(0x0a000001 + script_below(4));
     if (!person->wire)
@@ -165,20 +208,8 @@ static void connect_to_relay(struct person *person)
     person->wire->afterwards = hear_afterwards;
     person->wire->user = person;
     person->inbox = world_alloc(sizeof(*person->inbox));
-    struct client_options options = {
-        .private_key = private_keys[person->self],
-        .host = "relay.example",
-        .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = script_one_in(2)},
-        .fast_start = script_one_in(2),
-        .server_key = *settings.relay_key};
-    if (client_init(&person->derp, &options) != 0)
-        report_failure("a client cannot begin");
-    ssize_t size = client_request(&person->derp, request, sizeof(request));
-    if (size < 0)
-        report_failure("a client cannot make its request: %zd", size);
-    say(person, request, (size_t)size);
+    greet(person);
     report.connections++;
-    trace("client %u connects: connection %u", person->self, person->conn);
 }
 
 /* Its place is taken by one that is not connected. */
@@ -211,15 +242,40 @@ static void hang_up(unsigned at)
 static void send_packet(struct person *person)
 {
     unsigned to = script_below(settings.count);
-    bool disco = script_one_in(4);
+    bool disco = script_one_in(4), forward = person->mesh && script_one_in(2);
     uint32_t len = disco ? script_between(LEDGER_MIN_DISCO, LEDGER_MAX_DISCO)
                          : script_size(settings.max_packet);
-    uint8_t *out = bytes_reserve(&person->output, FRAME_PACKET_OVERHEAD + len);
+    size_t head = forward ? FRAME_FORWARD_OVERHEAD : FRAME_PACKET_OVERHEAD;
+    uint8_t *frame = world_alloc(head + len);
 
-    client_packet_header(out, &keys[to], len);
-    ledger_send(person->conn, to, disco, out + FRAME_PACKET_OVERHEAD, len);
-    bytes_grew(&person->output, FRAME_PACKET_OVERHEAD + len);
+    if (forward) {
+        frame_header_encode(frame, FRAME_FORWARD_PACKET,
+                            (uint32_t)(head - FRAME_HEADER_SIZE + len));
+        memcpy(frame + FRAME_HEADER_SIZE, &keys[person->other], HYPERDERP_KEY_SIZE);
+        memcpy(frame + FRAME_HEADER_SIZE + HYPERDERP_KEY_SIZE, &keys[to], HYPERDERP_KEY_SIZE);
+    } else {
+        client_packet_header(frame, &keys[to], len);
+    }
+    ledger_send(forward ? person->others : person->conn, to, disco, frame + head, len);
+    say(person, frame, head + len);
+    world_free(frame);
     report.packets_sent++;
+}
+
+static void be_partner(struct person *person)
+{
+    uint8_t frame[FRAME_HEADER_SIZE + HYPERDERP_KEY_SIZE];
+
+    if (!person->watches && script_one_in(4)) {
+        person->watches = true;
+        frame_header_encode(frame, FRAME_WATCH_CONNS, 0);
+        say(person, frame, FRAME_HEADER_SIZE);
+    }
+    if (script_one_in(32)) {
+        frame_header_encode(frame, FRAME_CLOSE_PEER, HYPERDERP_KEY_SIZE);
+        memcpy(frame + FRAME_HEADER_SIZE, &keys[script_below(settings.count)], HYPERDERP_KEY_SIZE);
+        say(person, frame, sizeof(frame));
+    }
 }
 
 static void send_small_frame(struct person *person)
@@ -241,14 +297,16 @@ static void be_rude(struct person *person)
     trace("client %u is rude", person->self);
     person->broken = true;
     ledger_break(person->conn);
-    if (script_one_in(2) && bytes_count(&person->output) > 1) {
-        person->output.end -= script_below((uint32_t)bytes_count(&person->output));
+    ledger_break(person->others);
+    if (script_one_in(2) && bytes_count(&person->transport.output) > 1) {
+        person->transport.output.end -=
+            script_below((uint32_t)bytes_count(&person->transport.output));
         return;
     }
     uint32_t len = script_between(1, sizeof(noise));
     for (uint32_t i = 0; i < len; i++)
         noise[i] = (uint8_t)script_below(256);
-    say(person, noise, len);
+    bytes_add(&person->transport.output, noise, len);
 }
 
 static void speak(struct person *person)
@@ -259,22 +317,25 @@ static void speak(struct person *person)
         return;
     if (script_one_in(settings.rude_one_in))
         be_rude(person);
-    if (!joined || person->broken || bytes_count(&person->output) > MAX_UNSENT)
+    if (!joined || person->broken || bytes_count(&person->transport.output) > MAX_UNSENT)
         return;
     if (script_one_in(8))
         send_small_frame(person);
+    if (person->mesh)
+        be_partner(person);
     for (uint32_t n = script_below(2) * script_size(16); n > 0; n--)
         send_packet(person);
 }
 
 static void write_output(struct person *person)
 {
-    size_t len = bytes_count(&person->output);
+    size_t len = bytes_count(&person->transport.output);
 
     if (len > 1 && script_one_in(8))
         len = script_size((uint32_t)len);
     if (len > 0)
-        bytes_take(&person->output, wire_write(person->wire, bytes_data(&person->output), len));
+        bytes_take(&person->transport.output,
+                   wire_write(person->wire, bytes_data(&person->transport.output), len));
 }
 
 /* ---- Acts ------------------------------------------------------------------------------------ */
@@ -291,9 +352,10 @@ static void listen_to(struct person *person)
         len = script_size((uint32_t)len);
     if (len == 0)
         return;
-    (void)wire_read(person->wire, bytes_reserve(&person->input, len), len);
-    bytes_grew(&person->input, len);
-    read_input(person);
+    uint8_t *bytes = world_alloc(len);
+    (void)wire_read(person->wire, bytes, len);
+    hear(person, bytes, len);
+    world_free(bytes);
 }
 
 static void act(unsigned at)
@@ -349,7 +411,7 @@ static void free_person(struct person *person)
 {
     client_wipe(&person->derp);
     bytes_clear(&person->input);
-    bytes_clear(&person->output);
+    transport_end(&person->transport);
     world_free(person->inbox);
     world_free(person);
 }

@@ -20,8 +20,12 @@
 #include "people.h"
 #include "report.h"
 #include "schedule.h"
+#include "transport.h"
 
 #define NS_PER_MS 1000000
+
+/* Simulations with TLS, whose handshakes take most of their time. */
+#define TLS_ONE_IN 8
 
 /* Acts of clients in a simulation, and steps within which each ends. */
 #define MAX_ACTS  4000
@@ -32,6 +36,7 @@
 
 static hyperderp_private_key relay_key;
 static hyperderp_key relay_public;
+static const uint8_t mesh_key[HYPERDERP_MESH_KEY_SIZE] = {1, 2, 3};
 
 /* ---- Random bytes of the library ------------------------------------------------------------- */
 
@@ -71,6 +76,7 @@ void simulation_prepare(void)
     memset(relay_key.bytes, 0x77, sizeof(relay_key.bytes));
     hyperderp_private_key_public(&relay_key, &relay_public);
     people_make();
+    transport_make();
 }
 
 /* ---- Settings -------------------------------------------------------------------------------- */
@@ -115,8 +121,9 @@ static void begin_world(void)
 }
 
 /* NULL when it could not be made for want of memory. */
-static hyperderp_relay *make_relay(void)
+static hyperderp_relay *make_relay(const struct people_settings *people)
 {
+    static const char *const proxies[] = {"10.0.0.0/8"};
     hyperderp_relay_options options;
     hyperderp_listener_options listener;
     hyperderp_relay *relay;
@@ -124,12 +131,17 @@ static hyperderp_relay *make_relay(void)
     hyperderp_relay_options_init(&options);
     options.private_key = relay_key;
     options.workers = script_between(1, 3);
+    memcpy(options.mesh_key, people->mesh_key, sizeof(options.mesh_key));
     embedder_begin(&options);
     int error = hyperderp_relay_new(&relay, &options);
     if (error)
         return NULL;
     hyperderp_listener_options_init(&listener);
     listener.fd = network_listen();
+    listener.certificate = people->tls ? transport_certificate() : NULL;
+    listener.proxy_protocol = people->proxied;
+    listener.trusted_proxies = proxies;
+    listener.trusted_proxy_count = people->proxied;
     error = hyperderp_relay_add_listener(relay, &listener);
     if (error < 0)
         report_failure("a listener is refused: %d", error);
@@ -142,8 +154,9 @@ static uint64_t acts, steps;
 
 static bool act(void)
 {
+    memory_spare(true);
     bool acted = people_act();
-
+    memory_spare(false);
     acts += acted;
     return acted;
 }
@@ -237,16 +250,22 @@ void simulation_run(uint64_t seed, const uint8_t *script, size_t len)
         .leave_one_in = script_one_in(2) ? 0 : 30,
         .rude_one_in = script_one_in(2) ? 0 : 50,
         .same_key_one_in = script_one_in(2) ? 0 : 4,
+        .websocket_one_in = script_one_in(2) ? 0 : script_size(8),
+        .mesh_one_in = script_one_in(2) ? 0 : 4,
+        .mesh_key = mesh_key,
+        .proxied = script_one_in(8),
+        .tls = script_one_in(TLS_ONE_IN),
         .max_packet = script_one_in(4) ? 65536 : 2000,
         .pause_us = script_size(1000000),
         .slow = script_one_in(2),
     };
     people_begin(&people);
-    hyperderp_relay *relay = make_relay();
+    hyperderp_relay *relay = make_relay(&people);
     memory_set_failures(no_memory_one_in);
     bool began = relay && hyperderp_relay_start(relay) == 0;
     if (began)
         live(relay);
+    memory_set_failures(0);
     people_end();
     if (began)
         check_counters(relay);
