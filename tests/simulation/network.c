@@ -57,6 +57,11 @@ int network_listen(void)
     return LISTENER;
 }
 
+void network_forget_listener(void)
+{
+    listening = false;
+}
+
 /* ---- The client's end ------------------------------------------------------------------------ */
 
 struct wire *wire_connect(uint32_t address)

@@ -54,6 +54,9 @@ void network_end(void);
 /* The number of a socket that listens; one for each simulation. */
 int network_listen(void);
 
+/* It is not wanted any more, and was nobody else's. */
+void network_forget_listener(void);
+
 /* ---- The client's end ------------------------------------------------------------------------ */
 
 /* NULL when nobody listens any more. Freed by network_end(). */

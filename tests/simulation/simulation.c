@@ -143,9 +143,13 @@ static hyperderp_relay *make_relay(const struct people_settings *people)
     listener.trusted_proxies = proxies;
     listener.trusted_proxy_count = people->proxied;
     error = hyperderp_relay_add_listener(relay, &listener);
-    if (error < 0)
+    if (error >= 0)
+        return relay;
+    if (error != -ENOMEM)
         report_failure("a listener is refused: %d", error);
-    return relay;
+    hyperderp_relay_free(relay);
+    network_forget_listener();
+    return NULL;
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -192,7 +196,11 @@ static void check_counters(const hyperderp_relay *relay)
     if (counters.packets_received > ledger_sent())
         report_failure("%" PRIu64 " packets received, %" PRIu64 " sent", counters.packets_received,
                        ledger_sent());
-    if (counters.packets_delivered != ledger_received())
+    /* Without TLS a browser reads the beginning of a message that was cut short, whose packets the
+     * relay counts as dropped with the message. */
+    bool cut = counters.websocket_upgrades > 0 && counters.tls_handshakes[HYPERDERP_TLS_OK] == 0;
+    if (cut ? counters.packets_delivered > ledger_received()
+            : counters.packets_delivered != ledger_received())
         report_failure("%" PRIu64 " packets delivered, %" PRIu64 " came",
                        counters.packets_delivered, ledger_received());
     if (counters.connections != 0 || counters.peers_active != 0 || counters.queued_bytes != 0)
