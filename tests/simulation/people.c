@@ -137,6 +137,7 @@ static void read_input(struct person *person)
             report_failure("client %u, connection %u: what comes is no DERP (%zd)", person->self,
                            person->conn, used);
         if (used < 0) {
+            trace("client %u, connection %u reads no more (%zd)", person->self, person->conn, used);
             bytes_take(&person->input, bytes_count(&person->input));
             return;
         }
@@ -148,6 +149,7 @@ static void read_input(struct person *person)
 
 static void hear(struct person *person, const uint8_t *bytes, size_t len)
 {
+    trace("client %u, connection %u hears %zu bytes", person->self, person->conn, len);
     transport_hear(&person->transport, bytes, len, &person->input);
     if (person->transport.fault && !person->broken)
         report_failure("client %u, connection %u: %s", person->self, person->conn,

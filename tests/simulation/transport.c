@@ -170,6 +170,10 @@ void transport_end(struct transport *transport)
 
 static void be_over(struct transport *transport, const char *fault)
 {
+    trace("a client's transport is over: %s", fault ? fault
+                                              : transport->secure.error
+                                                  ? strerror(-transport->secure.error)
+                                                  : "by the relay");
     transport->phase = TRANSPORT_OVER;
     transport->fault = fault;
 }
@@ -233,8 +237,21 @@ static void read_upgrade(struct transport *transport, struct bytes *content)
     transport->phase = TRANSPORT_OPEN;
 }
 
-/* One frame; false when it is not whole. */
-static bool read_ws_frame(struct transport *transport, struct bytes *content)
+/* What is there of a message's content: a stream does not wait for the end of a message. */
+static bool read_ws_content(struct transport *transport, struct bytes *content)
+{
+    struct bytes *opened = &transport->opened;
+    size_t len = bytes_count(opened);
+
+    len = len < transport->message ? len : transport->message;
+    bytes_add(content, bytes_data(opened), len);
+    bytes_take(opened, len);
+    transport->message -= len;
+    return transport->message == 0;
+}
+
+/* The header of a frame, and of control frames the rest. False when it is not whole. */
+static bool read_ws_frame(struct transport *transport)
 {
     struct bytes *opened = &transport->opened;
     const uint8_t *at = bytes_data(opened);
@@ -257,10 +274,13 @@ static bool read_ws_frame(struct transport *transport, struct bytes *content)
         be_over(transport, "a frame of WebSocket is too large");
         return false;
     }
+    if (opcode == WS_BINARY) {
+        bytes_take(opened, head);
+        transport->message = len;
+        return true;
+    }
     if (count < head + len)
         return false;
-    if (opcode == WS_BINARY)
-        bytes_add(content, at + head, len);
     bytes_take(opened, head + len);
     if (opcode == WS_CLOSE)
         be_over(transport, NULL);
@@ -270,8 +290,10 @@ static bool read_ws_frame(struct transport *transport, struct bytes *content)
 void transport_hear(struct transport *transport, const uint8_t *bytes, size_t len,
                     struct bytes *content)
 {
-    if (transport->phase == TRANSPORT_OVER)
+    if (transport->phase == TRANSPORT_OVER) {
+        trace("%zu bytes come behind the end", len);
         return;
+    }
     if (transport->phase == TRANSPORT_TLS)
         shake_hands(transport, bytes, len);
     else if (transport->tls)
@@ -283,7 +305,7 @@ void transport_hear(struct transport *transport, const uint8_t *bytes, size_t le
     if (transport->phase == TRANSPORT_WEBSOCKET)
         read_upgrade(transport, content);
     if (transport->phase == TRANSPORT_OPEN && transport->websocket) {
-        while (read_ws_frame(transport, content))
+        while (read_ws_content(transport, content) && read_ws_frame(transport))
             ;
     } else if (transport->phase == TRANSPORT_OPEN) {
         bytes_add(content, bytes_data(&transport->opened), bytes_count(&transport->opened));

@@ -27,6 +27,7 @@ struct transport {
     struct tls_ciphers ciphers;
     struct bytes came;   /* from the relay, not understood yet */
     struct bytes opened; /* of that, what was in records */
+    size_t message;      /* bytes that are still to come of a message of WebSocket */
     struct bytes plain;  /* waits for the handshake */
     struct bytes output; /* to the relay */
     const char *fault;   /* what the relay did wrong, or NULL */
