@@ -299,8 +299,11 @@ $(BENCH): $(BENCH_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 $(FLOOR): $(FLOOR_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link)
 
+# Lets an allocation fail.
+$(BUILD)/tests/unit/test_no_memory: LINK_WRAPS := -Wl,--wrap=malloc
+
 $(BUILD)/tests/unit/%: $(OBJ)/tests/unit/%.o $(UNIT_SHARED) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
-	$(call link,$(CMOCKA_LIBS))
+	$(call link,$(CMOCKA_LIBS) $(LINK_WRAPS))
 
 $(BUILD)/tests/daemon/%: $(OBJ)/tests/daemon/%.o $(DAEMON_TEST_SHARED) $(ARCHIVE) $(BUILD)/flags \
 		$(BUILD)/sources

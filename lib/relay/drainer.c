@@ -562,6 +562,16 @@ static bool is_half_sent(const struct frame_list *rest)
     return rest->head && rest->head->sent > 0;
 }
 
+/* Packets may be lost for want of memory, but who misses a frame of the relay's own may wait for it
+ * in vain, as for one of the handshake, or not know what it missed, as a watcher. */
+static bool holds_own(const struct frame_list *rest)
+{
+    for (const struct frame *frame = rest->head; frame; frame = frame->next)
+        if (frame->kind == FRAME_KIND_CONTROL)
+            return true;
+    return false;
+}
+
 /* Makes a batch ready for the socket: its messages, its records. Returns as go_on(). */
 static bool prepare(struct drainer *drainer)
 {
@@ -576,7 +586,7 @@ static bool prepare(struct drainer *drainer)
             bool intact = keep_rest(drainer, 0, &rest);
             if (error == -EAGAIN && intact)
                 return go_on(drainer, &rest, true);
-            if (error != -ENOMEM || is_half_sent(&rest)) {
+            if (error != -ENOMEM || is_half_sent(&rest) || holds_own(&rest)) {
                 fail(drainer, &rest);
                 return false;
             }
