@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "choice.h"
+#include "network.h"
 #include "people.h"
 #include "report.h"
 
@@ -21,7 +23,7 @@
 
 static hyperderp_admission *tickets[MAX_TICKETS];
 static unsigned ticket_count;
-static bool is_up[PEOPLE_MAX];
+static bool is_up[NETWORK_LISTENERS][PEOPLE_MAX];
 static bool asks;
 static hyperderp_limits limits;                     /* as they are */
 static size_t most_memory, most_frames, most_bytes; /* that were allowed at any time */
@@ -51,13 +53,14 @@ static hyperderp_verdict admit(void *user, const hyperderp_client_info *client,
 /* The calls for one key come in turn. */
 static void peer_changed(void *user, const hyperderp_key *key, bool up)
 {
-    (void)user;
+    bool *known = user;
+
     for (unsigned i = 0; i < PEOPLE_MAX; i++) {
         if (!hyperderp_key_equal(key, people_key(i)))
             continue;
-        if (is_up[i] == up)
+        if (known[i] == up)
             report_failure("peer_changed() says %s twice of client %u", up ? "up" : "down", i);
-        is_up[i] = up;
+        known[i] = up;
     }
 }
 
@@ -98,13 +101,18 @@ static void choose_limits(void)
     note_bounds();
 }
 
-void embedder_begin(hyperderp_relay_options *options)
+void embedder_begin(void)
 {
     ticket_count = 0;
     memset(is_up, 0, sizeof(is_up));
     asks = script_one_in(2);
     most_memory = most_frames = most_bytes = 0;
+}
+
+void embedder_set_up(hyperderp_relay_options *options, unsigned number)
+{
     choose_limits();
+    options->user = is_up[number];
     options->log = log_to_trace;
     options->log_level = HYPERDERP_LOG_DEBUG;
     options->admit = admit;
@@ -150,7 +158,28 @@ static void look_at_peers(const hyperderp_relay *relay)
     hyperderp_peers_free(peers);
 }
 
-void embedder_act(hyperderp_relay *relay)
+/* Takes a node out, or lists them. */
+static void touch_nodes(hyperderp_relay *relay, unsigned number)
+{
+    hyperderp_mesh_peer_options node = {.size = sizeof(node)};
+    hyperderp_mesh_peer_info *nodes;
+    char address[64];
+    size_t count;
+
+    if (hyperderp_relay_mesh_peers(relay, &nodes, &count) != 0)
+        return;
+    hyperderp_mesh_peers_free(nodes);
+    if (count == 0 || script_one_in(2))
+        return;
+    snprintf(address, sizeof(address), "http://" NETWORK_HOST ":%u", NETWORK_PORT + 1 - number);
+    (void)hyperderp_relay_remove_mesh_peer(relay, address);
+    if (script_one_in(2))
+        return;
+    node.address = address;
+    (void)hyperderp_relay_add_mesh_peer(relay, &node);
+}
+
+void embedder_act(hyperderp_relay *relay, unsigned number)
 {
     hyperderp_worker_info info = {.size = sizeof(info)};
 
@@ -171,6 +200,9 @@ void embedder_act(hyperderp_relay *relay)
         break;
     case 4:
         look_at_peers(relay);
+        break;
+    case 5:
+        touch_nodes(relay, number);
         break;
     default:
         answer();
@@ -195,7 +227,8 @@ void embedder_answer_all(void)
 
 void embedder_end(void)
 {
-    for (unsigned i = 0; i < PEOPLE_MAX; i++)
-        if (is_up[i])
-            report_failure("nobody has told that client %u has gone", i);
+    for (unsigned i = 0; i < NETWORK_LISTENERS; i++)
+        for (unsigned j = 0; j < PEOPLE_MAX; j++)
+            if (is_up[i][j])
+                report_failure("nobody has told that client %u has gone", j);
 }

@@ -7,11 +7,13 @@
 
 #include <hyperderp/hyperderp.h>
 
-/* Sets the callbacks, and the limits that the script chooses. */
-void embedder_begin(hyperderp_relay_options *options);
+void embedder_begin(void);
+
+/* Sets the callbacks of a relay, and the limits that the script chooses. */
+void embedder_set_up(hyperderp_relay_options *options, unsigned number);
 
 /* Does something to the relay. */
-void embedder_act(hyperderp_relay *relay);
+void embedder_act(hyperderp_relay *relay, unsigned number);
 
 /* What must be true at any time. */
 void embedder_look(const hyperderp_relay *relay);

@@ -15,32 +15,41 @@
 #include "sabotage.h"
 #include "schedule.h"
 
-#define LISTENER NETWORK_FIRST_FD
+/* What a number stands for. */
+struct end {
+    bool used;
+    bool caller;       /* the client's side of a wire, which a relay has made */
+    struct wire *wire; /* NULL: it is not connected yet */
+};
+
+struct listener {
+    bool open;
+    struct wire *backlog[NETWORK_MAX_FDS];
+    unsigned waiting;
+};
 
 void (*network_closing)(int fd);
 
 static struct network_settings settings;
 static struct wire *wires;
-static struct wire *open_wires[NETWORK_MAX_FDS]; /* by number; that of the listener has none */
-static struct wire *backlog[NETWORK_MAX_FDS];
-static unsigned waiting;
-static bool listening;
+static struct end ends[NETWORK_MAX_FDS]; /* by number */
+static struct listener listeners[NETWORK_LISTENERS];
 static uint16_t next_port;
 
 void network_begin(const struct network_settings *given)
 {
     settings = *given;
-    listening = false;
-    waiting = 0;
+    memset(listeners, 0, sizeof(listeners));
     next_port = 1024;
 }
 
 void network_end(void)
 {
-    if (listening)
-        report_failure("the listener is still open");
+    for (unsigned i = 0; i < NETWORK_LISTENERS; i++)
+        if (listeners[i].open)
+            report_failure("listener %u is still open", i);
     for (unsigned i = 0; i < NETWORK_MAX_FDS; i++)
-        if (open_wires[i])
+        if (ends[i].used)
             report_failure("socket %u is still open", i);
     while (wires) {
         struct wire *wire = wires;
@@ -51,30 +60,31 @@ void network_end(void)
     }
 }
 
-int network_listen(void)
+int network_listen(unsigned relay)
 {
-    listening = true;
-    return LISTENER;
+    listeners[relay].open = true;
+    return NETWORK_FIRST_FD + (int)relay;
 }
 
-void network_forget_listener(void)
+void network_forget_listener(unsigned relay)
 {
-    listening = false;
+    listeners[relay].open = false;
 }
 
 /* ---- The client's end ------------------------------------------------------------------------ */
 
-struct wire *wire_connect(uint32_t address)
+struct wire *wire_connect(unsigned relay, uint32_t address)
 {
-    if (!listening || waiting == NETWORK_MAX_FDS)
+    struct listener *listener = &listeners[relay];
+
+    if (!listener->open || listener->waiting == NETWORK_MAX_FDS)
         return NULL;
     struct wire *wire = world_alloc(sizeof(*wire));
-    wire->fd = -1;
     wire->address = address;
     wire->port = next_port++;
     wire->next = wires;
     wires = wire;
-    backlog[waiting++] = wire;
+    listener->backlog[listener->waiting++] = wire;
     return wire;
 }
 
@@ -154,49 +164,58 @@ static bool is_ours(int fd)
     return fd >= NETWORK_FIRST_FD && fd < NETWORK_FIRST_FD + NETWORK_MAX_FDS;
 }
 
-static struct wire *wire_of(int fd)
+static struct end *end_of(int fd)
 {
-    if (!is_ours(fd) || !open_wires[fd - NETWORK_FIRST_FD])
+    if (!is_ours(fd) || !ends[fd - NETWORK_FIRST_FD].used)
         report_failure("uses socket %d, which is not open", fd - NETWORK_FIRST_FD);
-    return open_wires[fd - NETWORK_FIRST_FD];
+    return &ends[fd - NETWORK_FIRST_FD];
 }
 
-bool network_can_accept(int listener)
+/* NULL when it is not one that listens. */
+static struct listener *listener_of(int fd)
 {
-    if (listener != LISTENER || !listening)
+    int number = fd - NETWORK_FIRST_FD;
+    return is_ours(fd) && number < NETWORK_LISTENERS ? &listeners[number] : NULL;
+}
+
+bool network_can_accept(int fd)
+{
+    const struct listener *listener = listener_of(fd);
+
+    if (!listener || !listener->open)
         report_failure("accepts from a socket that does not listen");
-    return waiting > 0;
+    return listener->waiting > 0;
 }
 
 /* The smallest number that is free, as the kernel gives them: so they are used again soon. */
-static int free_number(void)
+static int take_number(struct wire *wire, bool caller)
 {
-    for (int i = 1; i < NETWORK_MAX_FDS; i++)
-        if (!open_wires[i])
-            return i;
+    for (int i = NETWORK_LISTENERS; i < NETWORK_MAX_FDS; i++) {
+        if (ends[i].used)
+            continue;
+        ends[i] = (struct end){.used = true, .caller = caller, .wire = wire};
+        return i;
+    }
     return -EMFILE;
 }
 
-int network_accept(int listener)
+int network_accept(int fd)
 {
     static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    struct listener *listener = listener_of(fd);
 
-    if (!network_can_accept(listener))
+    if (!network_can_accept(fd))
         return -EAGAIN;
     if (chance_one_in(settings.accept_fails_one_in)) {
         report_fault(FAULT_ACCEPT);
         return -errors[chance_below(4)];
     }
-    int number = free_number();
+    int number = take_number(listener->backlog[0], false);
     if (number < 0)
         return number;
-    struct wire *wire = backlog[0];
-    memmove(backlog, backlog + 1, --waiting * sizeof(struct wire *));
-    open_wires[number] = wire;
-    wire->fd = NETWORK_FIRST_FD + number;
-    wire->accepted = true;
+    memmove(listener->backlog, listener->backlog + 1, --listener->waiting * sizeof(struct wire *));
     trace("accept: socket %d", number);
-    return wire->fd;
+    return NETWORK_FIRST_FD + number;
 }
 
 /* A connection may be reset at any moment, by whoever is between. */
@@ -210,44 +229,74 @@ static void maybe_reset(struct wire *wire)
         bytes_take(&wire->in, bytes_count(&wire->in));
 }
 
+/* Whether nothing comes any more behind what is there; and whether the reader wants nothing. */
+static bool has_ended(const struct end *end)
+{
+    const struct wire *wire = end->wire;
+    return end->caller ? wire->shut_write || wire->relay_closed : wire->in_ended;
+}
+
+static bool is_deaf(const struct end *end)
+{
+    return end->caller ? end->wire->client_deaf : end->wire->shut_read;
+}
+
+static struct bytes *input_of(const struct end *end)
+{
+    return end->caller ? &end->wire->out : &end->wire->in;
+}
+
 bool network_can_read(int fd)
 {
-    const struct wire *wire = wire_of(fd);
-    return bytes_count(&wire->in) > 0 || wire->in_ended || wire->reset || wire->shut_read;
+    const struct end *end = end_of(fd);
+    return bytes_count(input_of(end)) > 0 || has_ended(end) || end->wire->reset || is_deaf(end);
 }
 
 int network_read(int fd, uint8_t *out, size_t room)
 {
-    struct wire *wire = wire_of(fd);
+    const struct end *end = end_of(fd);
+    struct bytes *input = input_of(end);
 
-    maybe_reset(wire);
+    maybe_reset(end->wire);
     if (chance_one_in(settings.interrupt_one_in)) {
         report_fault(FAULT_INTERRUPT);
         return chance_one_in(2) ? -EINTR : -EAGAIN;
     }
-    size_t len = bytes_count(&wire->in);
-    if (len == 0 || wire->shut_read)
-        return wire->shut_read ? 0 : wire->reset ? -ECONNRESET : wire->in_ended ? 0 : -EAGAIN;
+    size_t len = bytes_count(input);
+    if (len == 0 || is_deaf(end))
+        return is_deaf(end) ? 0 : end->wire->reset ? -ECONNRESET : has_ended(end) ? 0 : -EAGAIN;
     len = len < room ? len : room;
     if (len > 1 && chance_one_in(settings.short_read_one_in)) {
         report_fault(FAULT_SHORT_READ);
         len = chance_size((uint32_t)len);
     }
-    memcpy(out, bytes_data(&wire->in), len);
-    bytes_take(&wire->in, len);
+    memcpy(out, bytes_data(input), len);
+    bytes_take(input, len);
     return (int)len;
 }
 
-static size_t room_of(const struct wire *wire)
+static size_t room_of(const struct end *end)
 {
-    size_t held = bytes_count(&wire->out);
-    return held < settings.out_room ? settings.out_room - held : 0;
+    size_t held = bytes_count(end->caller ? &end->wire->in : &end->wire->out);
+    size_t room = end->caller ? settings.in_room : settings.out_room;
+    return held < room ? room - held : 0;
+}
+
+/* Whether the writer has said that it is done; and whether nobody is there to read. */
+static bool is_shut(const struct end *end)
+{
+    return end->caller ? end->wire->in_ended : end->wire->shut_write;
+}
+
+static bool is_deserted(const struct end *end)
+{
+    return end->caller ? end->wire->relay_closed : end->wire->client_gone;
 }
 
 bool network_can_write(int fd)
 {
-    const struct wire *wire = wire_of(fd);
-    return room_of(wire) > 0 || wire->reset || wire->shut_write || wire->client_gone;
+    const struct end *end = end_of(fd);
+    return room_of(end) > 0 || end->wire->reset || is_shut(end) || is_deserted(end);
 }
 
 static size_t size_of(const struct msghdr *message)
@@ -259,14 +308,14 @@ static size_t size_of(const struct msghdr *message)
     return size;
 }
 
-static void deliver(struct wire *wire, const uint8_t *bytes, size_t len)
+static void to_client(struct wire *wire, const uint8_t *bytes, size_t len)
 {
     uint8_t flipped;
 
     if (sabotage_now(SABOTAGE_LOSE_BYTE))
         len--;
     if (sabotage_now(SABOTAGE_SEND_TWICE))
-        deliver(wire, bytes, len);
+        to_client(wire, bytes, len);
     if (len > 0 && sabotage_now(SABOTAGE_FLIP_BIT)) {
         flipped = bytes[0] ^ (uint8_t)(1 << chance_below(8));
         bytes_add(&wire->out, &flipped, 1);
@@ -279,13 +328,27 @@ static void deliver(struct wire *wire, const uint8_t *bytes, size_t len)
         wire->afterwards(wire->user, bytes, len);
 }
 
+static void deliver(const struct end *end, const struct msghdr *message, size_t left)
+{
+    for (size_t i = 0; left > 0; i++) {
+        const struct iovec *piece = &message->msg_iov[i];
+        size_t len = piece->iov_len < left ? piece->iov_len : left;
+        left -= len;
+        if (!end->caller)
+            to_client(end->wire, piece->iov_base, len);
+        else if (!end->wire->shut_read && !end->wire->relay_closed)
+            bytes_add(&end->wire->in, piece->iov_base, len);
+    }
+}
+
 int network_write(int fd, const struct msghdr *message)
 {
-    struct wire *wire = wire_of(fd);
-    size_t size = size_of(message), room = room_of(wire);
+    const struct end *end = end_of(fd);
+    struct wire *wire = end->wire;
+    size_t size = size_of(message), room = room_of(end);
 
     maybe_reset(wire);
-    if (wire->shut_write)
+    if (is_shut(end))
         return -EPIPE;
     if (wire->reset)
         return chance_one_in(2) ? -ECONNRESET : -EPIPE;
@@ -302,28 +365,27 @@ int network_write(int fd, const struct msghdr *message)
         size = chance_size((uint32_t)size);
     if (size < size_of(message))
         report_fault(FAULT_SHORT_WRITE);
-    size_t left = size;
-    for (size_t i = 0; left > 0; i++) {
-        size_t len = message->msg_iov[i].iov_len < left ? message->msg_iov[i].iov_len : left;
-        deliver(wire, message->msg_iov[i].iov_base, len);
-        left -= len;
-    }
+    deliver(end, message, size);
     /* Who has closed answers with a reset. */
-    if (wire->client_gone)
+    if (is_deserted(end))
         wire->reset = true;
     return (int)size;
 }
 
-static void close_listener(void)
+static void close_listener(struct listener *listener)
 {
-    listening = false;
-    for (unsigned i = 0; i < waiting; i++)
-        backlog[i]->reset = backlog[i]->relay_closed = true;
-    waiting = 0;
+    if (!listener->open)
+        report_failure("closes the listener twice");
+    listener->open = false;
+    for (unsigned i = 0; i < listener->waiting; i++)
+        listener->backlog[i]->reset = listener->backlog[i]->relay_closed = true;
+    listener->waiting = 0;
 }
 
 /* ---- What the library calls ------------------------------------------------------------------ */
 
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
 int __wrap_close(int fd);
 int __real_close(int fd);
 int __wrap_shutdown(int fd, int how);
@@ -341,24 +403,55 @@ static int failed(int error)
     return -1;
 }
 
+int __wrap_socket(int domain, int type, int protocol)
+{
+    (void)domain;
+    (void)type;
+    (void)protocol;
+    if (chance_one_in(settings.accept_fails_one_in))
+        return failed(EMFILE);
+    int number = take_number(NULL, true);
+    return number < 0 ? failed(EMFILE) : NETWORK_FIRST_FD + number;
+}
+
+/* One relay calls another one, or itself. */
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+    struct sockaddr_in in;
+
+    if (size < sizeof(in))
+        return failed(EINVAL);
+    memcpy(&in, address, sizeof(in));
+    unsigned relay = ntohs(in.sin_port) - (unsigned)NETWORK_PORT;
+    struct wire *wire =
+        relay < NETWORK_LISTENERS ? wire_connect(relay, ntohl(in.sin_addr.s_addr)) : NULL;
+    end_of(fd)->wire = wire;
+    trace("connect: socket %d to relay %u: %s", fd - NETWORK_FIRST_FD, relay,
+          wire ? "begun" : "refused");
+    return failed(wire ? EINPROGRESS : ECONNREFUSED);
+}
+
 int __wrap_close(int fd)
 {
     if (!is_ours(fd))
         return __real_close(fd);
     if (network_closing)
         network_closing(fd);
-    if (fd == LISTENER) {
-        if (!listening)
-            report_failure("closes the listener twice");
-        close_listener();
+    if (listener_of(fd)) {
+        close_listener(listener_of(fd));
         return 0;
     }
-    struct wire *wire = wire_of(fd);
+    struct end *end = end_of(fd);
+    struct wire *wire = end->wire;
     trace("close: socket %d", fd - NETWORK_FIRST_FD);
     if (sabotage_now(SABOTAGE_LEAVE_OPEN))
         return 0;
-    open_wires[fd - NETWORK_FIRST_FD] = NULL;
-    wire->fd = -1;
+    end->used = false;
+    if (end->caller) {
+        if (wire)
+            wire_close(wire);
+        return 0;
+    }
     wire->relay_closed = true;
     /* As the kernel does: what has not been read by then turns the end into a reset. */
     if (bytes_count(&wire->in) > 0)
@@ -370,11 +463,14 @@ int __wrap_shutdown(int fd, int how)
 {
     if (!is_ours(fd))
         return __real_shutdown(fd, how);
-    struct wire *wire = wire_of(fd);
+    const struct end *end = end_of(fd);
+    struct wire *wire = end->wire;
+    bool *write = end->caller ? &wire->in_ended : &wire->shut_write;
+    bool *read = end->caller ? &wire->client_deaf : &wire->shut_read;
     if (sabotage_now(SABOTAGE_CLOSE_EARLY))
         return __wrap_close(fd);
-    wire->shut_write = wire->shut_write || how != SHUT_RD;
-    wire->shut_read = wire->shut_read || how != SHUT_WR;
+    *write = *write || how != SHUT_RD;
+    *read = *read || how != SHUT_WR;
     return 0;
 }
 
@@ -400,7 +496,7 @@ static int give_address(uint32_t ip, uint16_t port, struct sockaddr *address, so
 
 int __wrap_getpeername(int fd, struct sockaddr *address, socklen_t *size)
 {
-    struct wire *wire = wire_of(fd);
+    const struct wire *wire = end_of(fd)->wire;
 
     /* A connection that was reset has none any more. */
     if (wire->reset)
@@ -410,7 +506,11 @@ int __wrap_getpeername(int fd, struct sockaddr *address, socklen_t *size)
 
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size)
 {
-    return fd == LISTENER ? give_address(INADDR_LOOPBACK, 3340, address, size) : failed(EBADF);
+    const struct listener *listener = listener_of(fd);
+
+    return listener ? give_address(INADDR_LOOPBACK,
+                                   (uint16_t)(NETWORK_PORT + (listener - listeners)), address, size)
+                    : failed(EBADF);
 }
 
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t size)
@@ -429,7 +529,7 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
     if (!is_ours(fd) || level != SOL_SOCKET)
         return failed(EBADF);
     if (name == SO_ACCEPTCONN)
-        answer = fd == LISTENER;
+        answer = listener_of(fd) != NULL;
     else if (name == SO_DOMAIN)
         answer = AF_INET;
     memcpy(value, &answer, *size < sizeof(answer) ? *size : sizeof(answer));
@@ -443,8 +543,9 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 
     if (!is_ours(fd) || request != SIOCOUTQ)
         return failed(EINVAL);
+    const struct end *end = end_of(fd);
     va_start(arguments, request);
-    *va_arg(arguments, int *) = (int)wire_readable(wire_of(fd));
+    *va_arg(arguments, int *) = (int)bytes_count(end->caller ? &end->wire->in : &end->wire->out);
     va_end(arguments);
     return 0;
 }

@@ -13,9 +13,15 @@
 
 #include "bytes.h"
 
-/* Numbers from here on are the network's; so many connections at once. */
-#define NETWORK_FIRST_FD 0x40000000
-#define NETWORK_MAX_FDS  1024
+/* Numbers from here on are the network's; so many sockets at once. The first are those of relays
+ * that listen. */
+#define NETWORK_FIRST_FD  0x40000000
+#define NETWORK_MAX_FDS   1024
+#define NETWORK_LISTENERS 2
+
+/* A relay can be called at NETWORK_HOST, and this port and its number. */
+#define NETWORK_HOST "10.9.0.1"
+#define NETWORK_PORT 3340
 
 struct network_settings {
     size_t in_room, out_room;   /* most bytes that wait in a direction */
@@ -30,13 +36,13 @@ struct network_settings {
 
 struct wire {
     /* The relay's end. */
-    int fd; /* -1: not accepted yet, or closed */
-    bool accepted, relay_closed, shut_read, shut_write;
+    bool relay_closed, shut_read, shut_write;
 
     struct bytes in, out; /* to the relay, and from it */
     bool in_ended;        /* the client sends nothing more */
     bool reset;           /* the connection is dead, for both */
     bool client_gone;     /* nobody reads what the relay sends */
+    bool client_deaf;     /* another relay, as a client, that reads no more */
     uint32_t address;     /* of the client */
     uint16_t port;
 
@@ -51,16 +57,16 @@ void network_begin(const struct network_settings *settings);
 /* The relay has closed everything; otherwise a failure. Frees all wires. */
 void network_end(void);
 
-/* The number of a socket that listens; one for each simulation. */
-int network_listen(void);
+/* The number of a socket that listens, of each relay its own. */
+int network_listen(unsigned relay);
 
 /* It is not wanted any more, and was nobody else's. */
-void network_forget_listener(void);
+void network_forget_listener(unsigned relay);
 
 /* ---- The client's end ------------------------------------------------------------------------ */
 
 /* NULL when nobody listens any more. Freed by network_end(). */
-struct wire *wire_connect(uint32_t address);
+struct wire *wire_connect(unsigned relay, uint32_t address);
 
 /* Gives as much as there is room for; returns how much that was. */
 size_t wire_write(struct wire *wire, const void *bytes, size_t len);

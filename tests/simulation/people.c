@@ -28,7 +28,8 @@ struct person {
     bool broken; /* what it sends is no DERP any more */
     bool muted;  /* reads for the ledger alone */
     int64_t deaf_until;
-    bool mesh; /* a mesh partner */
+    unsigned relay; /* that it is connected to */
+    bool mesh;      /* a mesh partner */
     bool watches;
     unsigned others; /* connection of the ledger for what it forwards, of this client: */
     unsigned other;
@@ -66,6 +67,14 @@ static unsigned owner_of(const hyperderp_key *key)
         if (memcmp(&keys[i], key, sizeof(*key)) == 0)
             return i;
     report_failure("the relay tells of a key that nobody has");
+}
+
+static bool is_relay(const hyperderp_key *key)
+{
+    for (unsigned i = 0; i < settings.relays; i++)
+        if (memcmp(&settings.relay_keys[i], key, sizeof(*key)) == 0)
+            return true;
+    return false;
 }
 
 static void pause_for(struct person *person, unsigned us)
@@ -115,7 +124,8 @@ static void answer(struct person *person, const struct client_message *message)
         break;
     case CLIENT_MESSAGE_PEER_GONE:
     case CLIENT_MESSAGE_PEER_PRESENT:
-        (void)owner_of(&message->peer);
+        if (!is_relay(&message->peer))
+            (void)owner_of(&message->peer);
         break;
     case CLIENT_MESSAGE_OTHER:
         report_failure("client %u gets a frame of type %#x", person->self, message->frame_type);
@@ -176,7 +186,7 @@ static void greet(struct person *person)
                  .can_ack_pings = script_one_in(2),
                  .has_mesh_key = person->mesh},
         .fast_start = !websocket && script_one_in(2),
-        .server_key = *settings.relay_key,
+        .server_key = settings.relay_keys[person->relay],
     };
 
     if (person->mesh)
@@ -199,12 +209,13 @@ static void connect_to_relay(struct person *person)
     if (script_one_in(settings.same_key_one_in))
         person->self = script_below(settings.count);
     person->mesh = script_one_in(settings.mesh_one_in);
+    person->relay = script_below(settings.relays);
     person->other = script_below(settings.count);
     person->conn = ledger_connect(person->self);
     person->others = ledger_connect(person->other);
     if (person->others == LEDGER_CONNS)
         return;
-    person->wire = wire_connect(0x0a000001 + script_below(4));
+    person->wire = wire_connect(person->relay, 0x0a000001 + script_below(4));
     if (!person->wire)
         return;
     person->wire->afterwards = hear_afterwards;

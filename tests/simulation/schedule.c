@@ -13,14 +13,14 @@
 #include "fiber.h"
 #include "report.h"
 
-#define MAX_THREADS 8
+#define MAX_THREADS 32
 
 /* So often in a row may threads find that they cannot go on. */
 #define MAX_BLOCKED 1000000
 
 struct thread {
     struct fiber fiber;
-    bool used, joined;
+    bool detached, joined;
     char name[16];
     /* Waits for events; NULL: it can go on. */
     bool (*ready)(void *of);
@@ -41,12 +41,19 @@ void schedule_begin(const struct schedule_settings *given)
     now = SCHEDULE_BEGIN;
     thread_count = 0;
     blocked = 0;
-    for (unsigned i = 0; i < MAX_THREADS; i++)
-        threads[i].used = false;
+}
+
+static bool can_run(struct thread *thread)
+{
+    return !thread->fiber.done &&
+           (!thread->ready || thread->until <= now || thread->ready(thread->of));
 }
 
 void schedule_end(void)
 {
+    /* Those that nobody waits for may still be about to end. */
+    for (unsigned i = 0; i < MAX_BLOCKED && schedule_step(); i++)
+        ;
     for (unsigned i = 0; i < thread_count; i++) {
         if (!threads[i].fiber.done)
             report_failure("%s has not ended", threads[i].name);
@@ -80,12 +87,6 @@ const char *schedule_name(void)
 bool schedule_in_thread(void)
 {
     return fiber_current() != NULL;
-}
-
-static bool can_run(struct thread *thread)
-{
-    return !thread->fiber.done &&
-           (!thread->ready || thread->until <= now || thread->ready(thread->of));
 }
 
 static void resume(struct thread *thread)
@@ -200,22 +201,36 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *rest)
     return 0;
 }
 
+/* A place for a thread: that of one that has ended and nobody knows, or a new one. */
+static struct thread *take_place(void)
+{
+    for (unsigned i = 0; i < thread_count; i++)
+        if (threads[i].detached && threads[i].fiber.done) {
+            fiber_end(&threads[i].fiber);
+            return &threads[i];
+        }
+    if (thread_count == MAX_THREADS)
+        report_failure("more threads than relays have");
+    snprintf(threads[thread_count].name, sizeof(threads[0].name), "thread %u", thread_count);
+    return &threads[thread_count++];
+}
+
 int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*run)(void *),
                           void *arg)
 {
-    (void)attributes;
-    if (thread_count == MAX_THREADS)
-        report_failure("more threads than a relay has");
+    int state = PTHREAD_CREATE_JOINABLE;
+
     if (chance_one_in(settings.no_thread_one_in)) {
         report_fault(FAULT_NO_THREAD);
         return EAGAIN;
     }
-    struct thread *thread = &threads[thread_count];
-    snprintf(thread->name, sizeof(thread->name), "thread %u", thread_count);
+    struct thread *thread = take_place();
+    (void)pthread_attr_getdetachstate(attributes, &state);
+    thread->detached = state == PTHREAD_CREATE_DETACHED;
     thread->ready = NULL;
     thread->joined = false;
     fiber_start(&thread->fiber, run, arg);
-    *out = (pthread_t)++thread_count;
+    *out = (pthread_t)(thread - threads + 1);
     return 0;
 }
 

@@ -34,8 +34,8 @@
 /* A drain that nobody helps ends within this. */
 #define DRAIN_NS ((int64_t)60 * 1000 * NS_PER_MS)
 
-static hyperderp_private_key relay_key;
-static hyperderp_key relay_public;
+static hyperderp_private_key relay_keys[NETWORK_LISTENERS];
+static hyperderp_key relay_publics[NETWORK_LISTENERS];
 static const uint8_t mesh_key[HYPERDERP_MESH_KEY_SIZE] = {1, 2, 3};
 
 /* ---- Random bytes of the library ------------------------------------------------------------- */
@@ -73,8 +73,10 @@ void simulation_prepare(void)
 {
     if (randombytes_set_implementation(&implementation) != 0 || sodium_init() < 0)
         report_failure("libsodium does not start");
-    memset(relay_key.bytes, 0x77, sizeof(relay_key.bytes));
-    hyperderp_private_key_public(&relay_key, &relay_public);
+    for (unsigned i = 0; i < NETWORK_LISTENERS; i++) {
+        memset(relay_keys[i].bytes, (int)(0x70 + i), sizeof(relay_keys[i].bytes));
+        hyperderp_private_key_public(&relay_keys[i], &relay_publics[i]);
+    }
     people_make();
     transport_make();
 }
@@ -120,36 +122,62 @@ static void begin_world(void)
     ledger_begin();
 }
 
-/* NULL when it could not be made for want of memory. */
-static hyperderp_relay *make_relay(const struct people_settings *people)
+/* The other node of the region, and now and then the relay itself. */
+static void add_nodes(hyperderp_relay *relay, unsigned number)
+{
+    hyperderp_mesh_peer_options node = {.size = sizeof(node)};
+    char address[64];
+
+    for (unsigned i = 0; i < NETWORK_LISTENERS; i++) {
+        if (i == number && !script_one_in(4))
+            continue;
+        snprintf(address, sizeof(address), "http://" NETWORK_HOST ":%u", NETWORK_PORT + i);
+        node.address = address;
+        int error = hyperderp_relay_add_mesh_peer(relay, &node);
+        if (error && error != -ENOMEM)
+            report_failure("a node is refused: %d", error);
+    }
+}
+
+static int add_listener(hyperderp_relay *relay, unsigned number,
+                        const struct people_settings *people)
 {
     static const char *const proxies[] = {"10.0.0.0/8"};
-    hyperderp_relay_options options;
     hyperderp_listener_options listener;
-    hyperderp_relay *relay;
 
-    hyperderp_relay_options_init(&options);
-    options.private_key = relay_key;
-    options.workers = script_between(1, 3);
-    memcpy(options.mesh_key, people->mesh_key, sizeof(options.mesh_key));
-    embedder_begin(&options);
-    int error = hyperderp_relay_new(&relay, &options);
-    if (error)
-        return NULL;
     hyperderp_listener_options_init(&listener);
-    listener.fd = network_listen();
+    listener.fd = network_listen(number);
     listener.certificate = people->tls ? transport_certificate() : NULL;
     listener.proxy_protocol = people->proxied;
     listener.trusted_proxies = proxies;
     listener.trusted_proxy_count = people->proxied;
-    error = hyperderp_relay_add_listener(relay, &listener);
-    if (error >= 0)
-        return relay;
-    if (error != -ENOMEM)
-        report_failure("a listener is refused: %d", error);
-    hyperderp_relay_free(relay);
-    network_forget_listener();
-    return NULL;
+    return hyperderp_relay_add_listener(relay, &listener);
+}
+
+/* NULL when it could not be made for want of memory. */
+static hyperderp_relay *make_relay(unsigned number, const struct people_settings *people)
+{
+    hyperderp_relay_options options;
+    hyperderp_relay *relay;
+
+    hyperderp_relay_options_init(&options);
+    options.private_key = relay_keys[number];
+    options.workers = script_between(1, 3);
+    memcpy(options.mesh_key, people->mesh_key, sizeof(options.mesh_key));
+    embedder_set_up(&options, number);
+    if (hyperderp_relay_new(&relay, &options) != 0)
+        return NULL;
+    int error = add_listener(relay, number, people);
+    if (error < 0) {
+        if (error != -ENOMEM)
+            report_failure("a listener is refused: %d", error);
+        hyperderp_relay_free(relay);
+        network_forget_listener(number);
+        return NULL;
+    }
+    if (people->relays > 1)
+        add_nodes(relay, number);
+    return relay;
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -179,7 +207,13 @@ static void step(void)
     schedule_advance(next);
 }
 
-static void check_counters(const hyperderp_relay *relay)
+/* What relays have counted together. */
+struct sum {
+    uint64_t received, delivered;
+    bool cut; /* a message of WebSocket may have been cut short where its client reads it */
+};
+
+static void check_relay(const hyperderp_relay *relay, struct sum *sum)
 {
     hyperderp_counters counters = {.size = sizeof(counters)};
     uint64_t dropped = 0;
@@ -193,20 +227,28 @@ static void check_counters(const hyperderp_relay *relay)
     if (counters.packets_received != counters.packets_delivered + dropped)
         report_failure("%" PRIu64 " packets received, %" PRIu64 " delivered, %" PRIu64 " dropped",
                        counters.packets_received, counters.packets_delivered, dropped);
-    if (counters.packets_received > ledger_sent())
-        report_failure("%" PRIu64 " packets received, %" PRIu64 " sent", counters.packets_received,
-                       ledger_sent());
-    /* Without TLS a browser reads the beginning of a message that was cut short, whose packets the
-     * relay counts as dropped with the message. */
-    bool cut = counters.websocket_upgrades > 0 && counters.tls_handshakes[HYPERDERP_TLS_OK] == 0;
-    if (cut ? counters.packets_delivered > ledger_received()
-            : counters.packets_delivered != ledger_received())
-        report_failure("%" PRIu64 " packets delivered, %" PRIu64 " came",
-                       counters.packets_delivered, ledger_received());
-    if (counters.connections != 0 || counters.peers_active != 0 || counters.queued_bytes != 0)
+    if (counters.connections != 0 || counters.peers_active != 0 || counters.queued_bytes != 0 ||
+        counters.mesh_links != 0 || counters.mesh_keys != 0)
         report_failure("%" PRIu64 " connections, %" PRIu64 " peers, %" PRIu64
-                       " queued bytes are left",
-                       counters.connections, counters.peers_active, counters.queued_bytes);
+                       " queued bytes, %" PRIu64 " links, %" PRIu64 " keys of others are left",
+                       counters.connections, counters.peers_active, counters.queued_bytes,
+                       counters.mesh_links, counters.mesh_keys);
+    sum->received += counters.packets_received;
+    sum->delivered += counters.packets_delivered;
+    sum->cut = sum->cut ||
+               (counters.websocket_upgrades > 0 && counters.tls_handshakes[HYPERDERP_TLS_OK] == 0);
+}
+
+/* A packet that goes by a link is received and delivered by both, or lost with the link. */
+static void check_sum(const struct sum *sum, unsigned relays)
+{
+    uint64_t came = ledger_received();
+
+    if (relays == 1 && sum->received > ledger_sent())
+        report_failure("%" PRIu64 " packets received, %" PRIu64 " sent", sum->received,
+                       ledger_sent());
+    if ((relays == 1 && sum->delivered > came) || (!sum->cut && sum->delivered < came))
+        report_failure("%" PRIu64 " packets delivered, %" PRIu64 " came", sum->delivered, came);
 }
 
 /* A relay that drains ends by itself, whatever its clients do: within the time that it gives them,
@@ -223,7 +265,10 @@ static void drain(hyperderp_relay *relay)
     }
 }
 
-static void live(hyperderp_relay *relay)
+/* The relays of a simulation; NULL: it could not be made or started. */
+static hyperderp_relay *relays[NETWORK_LISTENERS];
+
+static void live(void)
 {
     int64_t end = schedule_now() + (int64_t)script_size(60000) * NS_PER_MS;
     uint64_t most = script_size(MAX_ACTS);
@@ -231,30 +276,60 @@ static void live(hyperderp_relay *relay)
 
     while (schedule_now() < end && acts < most) {
         step();
-        if (chance_one_in(act_one_in))
-            embedder_act(relay);
-        if (chance_one_in(16))
-            embedder_look(relay);
+        unsigned which = chance_below(NETWORK_LISTENERS);
+        if (relays[which] && chance_one_in(act_one_in))
+            embedder_act(relays[which], which);
+        if (relays[which] && chance_one_in(8))
+            embedder_look(relays[which]);
     }
+}
+
+static void end_relay(hyperderp_relay *relay)
+{
     if (script_one_in(2)) {
         if (script_one_in(2))
             people_go_home();
         drain(relay);
     }
     hyperderp_relay_stop(relay);
-    embedder_answer_all();
 }
 
-void simulation_run(uint64_t seed, const uint8_t *script, size_t len)
+static void start_relays(const struct people_settings *people)
 {
-    acts = steps = 0;
-    choice_begin(seed, script, len);
-    begin_world();
-    uint32_t no_memory_one_in = rate(20, 2000);
-    memory_begin(chance_one_in(32) ? 20 : 0);
+    for (unsigned i = 0; i < people->relays; i++) {
+        relays[i] = make_relay(i, people);
+        if (!relays[i] || hyperderp_relay_start(relays[i]) == 0)
+            continue;
+        hyperderp_relay_free(relays[i]);
+        relays[i] = NULL;
+    }
+}
+
+static void end_relays(const struct people_settings *people)
+{
+    unsigned first = script_below(people->relays);
+    struct sum sum = {0};
+
+    for (unsigned i = 0; i < people->relays; i++)
+        if (relays[first ^ i])
+            end_relay(relays[first ^ i]);
+    embedder_answer_all();
+    memory_set_failures(0);
+    people_end();
+    for (unsigned i = 0; i < people->relays; i++) {
+        if (relays[i])
+            check_relay(relays[i], &sum);
+        hyperderp_relay_free(relays[i]);
+        relays[i] = NULL;
+    }
+    check_sum(&sum, people->relays);
+}
+
+static struct people_settings choose_people(void)
+{
     struct people_settings people = {
         .count = script_between(2, PEOPLE_MAX),
-        .relay_key = &relay_public,
+        .relay_keys = relay_publics,
         .leave_one_in = script_one_in(2) ? 0 : 30,
         .rude_one_in = script_one_in(2) ? 0 : 50,
         .same_key_one_in = script_one_in(2) ? 0 : 4,
@@ -267,17 +342,25 @@ void simulation_run(uint64_t seed, const uint8_t *script, size_t len)
         .pause_us = script_size(1000000),
         .slow = script_one_in(2),
     };
+
+    people.relays = people.tls || people.proxied || !script_one_in(4) ? 1 : NETWORK_LISTENERS;
+    return people;
+}
+
+void simulation_run(uint64_t seed, const uint8_t *script, size_t len)
+{
+    acts = steps = 0;
+    choice_begin(seed, script, len);
+    begin_world();
+    uint32_t no_memory_one_in = rate(20, 2000);
+    memory_begin(chance_one_in(32) ? 20 : 0);
+    struct people_settings people = choose_people();
+    embedder_begin();
     people_begin(&people);
-    hyperderp_relay *relay = make_relay(&people);
+    start_relays(&people);
     memory_set_failures(no_memory_one_in);
-    bool began = relay && hyperderp_relay_start(relay) == 0;
-    if (began)
-        live(relay);
-    memory_set_failures(0);
-    people_end();
-    if (began)
-        check_counters(relay);
-    hyperderp_relay_free(relay);
+    live();
+    end_relays(&people);
     embedder_end();
     schedule_end();
     network_end();
