@@ -337,6 +337,13 @@ SIMULATION_WRAPS := malloc calloc realloc reallocarray aligned_alloc posix_memal
 SIMULATION_LINK := $(SIMULATION_WRAPS:%=-Wl,--wrap=%)
 SIMULATION_OBJS := $(SIMULATION_SRCS:%.c=$(OBJ)/%.o)
 
+# What of it is not its main(): for the fuzz target that runs it.
+SIMULATION_PARTS := $(filter-out $(OBJ)/tests/simulation/simulate.o,$(SIMULATION_OBJS))
+
+$(BUILD)/tests/fuzz/replay_relay: $(OBJ)/tests/fuzz/fuzz_relay.o $(OBJ)/tests/fuzz/replay.o \
+		$(SIMULATION_PARTS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
+	$(call link,$(SIMULATION_LINK))
+
 $(SIMULATE): $(SIMULATION_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link,$(SIMULATION_LINK))
 
@@ -367,6 +374,20 @@ $(FUZZ)/obj/%.o: %.c $(BUILD)/flags | fuzz-compiler
 $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIB_OBJS) $(BUILD)/flags $(BUILD)/sources
 	$(say) LINK $@
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -pthread -o $@ $(filter %.o,$^) $(LIBS)
+
+# The simulation is the kernel for the library and itself, not for libFuzzer's own threads and clock:
+# they are linked beforehand.
+FUZZ_SIMULATED := $(SIMULATION_PARTS:$(OBJ)/%=$(FUZZ)/obj/%) \
+	$(filter-out $(FUZZ)/obj/lib/io/loop.o $(FUZZ)/obj/lib/io/uring.o $(FUZZ)/obj/lib/io/epoll.o,\
+	$(FUZZ_LIB_OBJS))
+
+$(FUZZ)/simulated.o: $(FUZZ_SIMULATED) $(BUILD)/flags $(BUILD)/sources
+	$(say) LINK $@
+	$(Q)$(LD) -r $(SIMULATION_WRAPS:%=--wrap=%) -o $@ $(FUZZ_SIMULATED)
+
+$(FUZZ)/fuzz_relay: $(FUZZ)/obj/tests/fuzz/fuzz_relay.o $(FUZZ)/simulated.o
+	$(say) LINK $@
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -pthread -o $@ $^ $(LIBS)
 
 $(DAEMON_FUZZ:%=$(FUZZ)/fuzz_%): $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o \
 		$(FUZZ_DAEMON_OBJS) $(FUZZ_LIB_OBJS) $(BUILD)/flags $(BUILD)/sources
