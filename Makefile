@@ -363,7 +363,7 @@ $(DAEMON_FUZZ:%=$(FUZZ)/obj/tests/fuzz/fuzz_%.o): FUZZ_INCLUDES := -Iinclude -Id
 .PHONY: fuzz-compiler
 fuzz-compiler:
 	@command -v $(firstword $(FUZZ_CC)) >/dev/null || \
-		{ echo 'make fuzz needs clang: ./bootstrap --ci installs it' >&2; exit 1; }
+		{ echo 'fuzzing needs $(firstword $(FUZZ_CC)): ./bootstrap --ci installs it' >&2; exit 1; }
 
 $(FUZZ)/obj/%.o: %.c $(BUILD)/flags | fuzz-compiler
 	$(say) FUZZCC $<
@@ -454,6 +454,11 @@ define run_suites
 @export $(TEST_ENV); $(RUNNER) start; $(foreach s,$(1),$(run_$(s));) $(RUNNER) sum
 endef
 
+# Those that meet a stranger's first bytes.
+AFL_NAMES := http tls_record
+run_afl = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run afl \
+	$(foreach f,$(AFL_NAMES),'afl_$f:tests/check/afl.sh $(FUZZ)/fuzz_$f $(FUZZ_SECONDS)')
+
 INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 
 .PHONY: docs
@@ -502,6 +507,13 @@ check-valgrind: $(VALGRIND_TESTS) $(WITHOUT_IO_URING) ## unit tests under valgri
 
 check-analysis: ## clang's static analyzer and gcc's over the library and the daemon
 	$(call run_suites,analysis)
+
+fuzz-afl: ## the same of the most exposed by AFL++
+	$(Q)$(MAKE) BUILD=$(BUILD)/afl FUZZ_CC=afl-clang-fast run-afl
+
+.PHONY: fuzz-afl run-afl
+run-afl: $(AFL_NAMES:%=$(FUZZ)/fuzz_%)
+	$(call run_suites,afl)
 
 fuzz: $(FUZZERS) ## run each fuzzer FUZZ_SECONDS=60 long; needs clang
 	$(call run_suites,fuzz)
