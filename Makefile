@@ -582,4 +582,4 @@ help: ## this list
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d) $(FLOOR_OBJS:.o=.d)
 -include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
--include $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)
+-include $(FUZZ_SIMULATED:.o=.d) $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)

@@ -21,7 +21,7 @@ static inline size_t bytes_count(const struct bytes *bytes)
 
 static inline uint8_t *bytes_data(struct bytes *bytes)
 {
-    return bytes->memory + bytes->begin;
+    return bytes->memory ? bytes->memory + bytes->begin : NULL;
 }
 
 /* Room for so many more; returns where they go. bytes_grew() then says how many came. */
@@ -38,7 +38,7 @@ static inline uint8_t *bytes_reserve(struct bytes *bytes, size_t more)
         bytes->room = bytes->end + more + bytes->room;
         bytes->memory = world_grow(bytes->memory, bytes->room);
     }
-    return bytes->memory + bytes->end;
+    return bytes->memory ? bytes->memory + bytes->end : NULL;
 }
 
 static inline void bytes_grew(struct bytes *bytes, size_t more)

@@ -25,8 +25,9 @@ struct person {
     struct wire *wire; /* NULL: not connected */
     unsigned conn;     /* of the ledger */
     struct client derp;
-    bool broken; /* what it sends is no DERP any more */
-    bool muted;  /* reads for the ledger alone */
+    bool broken;   /* what it sends is no DERP any more */
+    bool stranger; /* it never was any */
+    bool muted;    /* reads for the ledger alone */
     int64_t deaf_until;
     unsigned relay; /* that it is connected to */
     bool mesh;      /* a mesh partner */
@@ -204,6 +205,23 @@ static void greet(struct person *person)
           websocket ? ", by WebSocket" : "");
 }
 
+/* What is said from now on is no DERP of the ledger's. */
+static void break_rules(struct person *person)
+{
+    person->broken = true;
+    ledger_break(person->conn);
+    ledger_break(person->others);
+}
+
+/* Knows no protocol, and says whatever bytes the script has. */
+static void be_a_stranger(struct person *person)
+{
+    trace("client %u connects as a stranger: connection %u", person->self, person->conn);
+    person->stranger = true;
+    transport_begin(&person->transport, false, false, false);
+    break_rules(person);
+}
+
 static void connect_to_relay(struct person *person)
 {
     if (script_one_in(settings.same_key_one_in))
@@ -221,7 +239,10 @@ static void connect_to_relay(struct person *person)
     person->wire->afterwards = hear_afterwards;
     person->wire->user = person;
     person->inbox = world_alloc(sizeof(*person->inbox));
-    greet(person);
+    if (script_one_in(settings.stranger_one_in))
+        be_a_stranger(person);
+    else
+        greet(person);
     report.connections++;
 }
 
@@ -308,10 +329,8 @@ static void be_rude(struct person *person)
     uint8_t noise[64];
 
     trace("client %u is rude", person->self);
-    person->broken = true;
-    ledger_break(person->conn);
-    ledger_break(person->others);
-    if (script_one_in(2) && bytes_count(&person->transport.output) > 1) {
+    break_rules(person);
+    if (!person->stranger && script_one_in(2) && bytes_count(&person->transport.output) > 1) {
         person->transport.output.end -=
             script_below((uint32_t)bytes_count(&person->transport.output));
         return;
@@ -328,7 +347,7 @@ static void speak(struct person *person)
 
     if (going_home)
         return;
-    if (script_one_in(settings.rude_one_in))
+    if (person->stranger ? script_one_in(2) : script_one_in(settings.rude_one_in))
         be_rude(person);
     if (!joined || person->broken || bytes_count(&person->transport.output) > MAX_UNSENT)
         return;

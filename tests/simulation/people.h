@@ -15,10 +15,11 @@ struct people_settings {
     unsigned relays;                 /* that they may connect to */
     const hyperderp_key *relay_keys; /* one each */
     uint32_t rude_one_in;            /* acts that break the protocol */
-    uint32_t leave_one_in;           /* acts that end a connection */
-    uint32_t same_key_one_in;        /* connections under somebody else's key */
-    uint32_t websocket_one_in;       /* connections by WebSocket */
-    uint32_t mesh_one_in;            /* connections of mesh partners */
+    uint32_t stranger_one_in;  /* connections that say nothing else than bytes of the script */
+    uint32_t leave_one_in;     /* acts that end a connection */
+    uint32_t same_key_one_in;  /* connections under somebody else's key */
+    uint32_t websocket_one_in; /* connections by WebSocket */
+    uint32_t mesh_one_in;      /* connections of mesh partners */
     const uint8_t *mesh_key;
     bool proxied, tls; /* as the listener has it */
     uint32_t max_packet;

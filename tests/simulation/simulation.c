@@ -332,6 +332,7 @@ static struct people_settings choose_people(void)
         .relay_keys = relay_publics,
         .leave_one_in = script_one_in(2) ? 0 : 30,
         .rude_one_in = script_one_in(2) ? 0 : 50,
+        .stranger_one_in = script_one_in(4) ? 4 : 0,
         .same_key_one_in = script_one_in(2) ? 0 : 4,
         .websocket_one_in = script_one_in(2) ? 0 : script_size(8),
         .mesh_one_in = script_one_in(2) ? 0 : 4,
