@@ -7,10 +7,22 @@
 
 #define FIRST_CAPACITY 8
 
-/* The entry of a connection, or the free place where it belongs. *other becomes another connection
- * of the same key, if one is met on the way. */
+/* The other connections of a key, met on the way to one: they stand behind each other. */
+struct others {
+    struct recipient *oldest; /* or NULL */
+    unsigned count;
+};
+
+/* When a sink was made, among those of its worker (sink_new()); about that among those of others,
+ * as workers get connections by turns. */
+static uint64_t age_of(const struct recipient *recipient)
+{
+    return recipient->serial & 0xffffffffffff;
+}
+
+/* The entry of a connection, or the free place where it belongs. */
 static struct recipient *find(struct recipient *entries, uint32_t capacity,
-                              const struct recipient *wanted, struct recipient **other)
+                              const struct recipient *wanted, struct others *others)
 {
     uint32_t at = (uint32_t)wanted->hash & (capacity - 1);
 
@@ -20,7 +32,9 @@ static struct recipient *find(struct recipient *entries, uint32_t capacity,
             continue;
         if (entries[at].serial == wanted->serial)
             break;
-        *other = &entries[at];
+        others->count++;
+        if (!others->oldest || age_of(&entries[at]) < age_of(others->oldest))
+            others->oldest = &entries[at];
     }
     return &entries[at];
 }
@@ -32,12 +46,13 @@ static bool grow(struct recipients *set)
 
     if (set->count < set->capacity / 4 * 3)
         return false;
-    struct recipient *entries = calloc(capacity, sizeof(*entries)), *other;
+    struct recipient *entries = calloc(capacity, sizeof(*entries));
+    struct others others = {0};
     if (!entries)
         return false;
     for (uint32_t i = 0; i < set->capacity; i++)
         if (set->entries[i].serial != 0)
-            *find(entries, capacity, &set->entries[i], &other) = set->entries[i];
+            *find(entries, capacity, &set->entries[i], &others) = set->entries[i];
     free(set->entries);
     set->entries = entries;
     set->capacity = capacity;
@@ -74,14 +89,15 @@ static void evict(struct recipients *set, uint64_t hash)
 
 bool recipients_add(struct recipients *set, const struct recipient *recipient, bool alone)
 {
-    struct recipient *other = NULL, *entry = NULL;
+    struct others others = {0};
+    struct recipient *entry = NULL;
 
     if (set->capacity)
-        entry = find(set->entries, set->capacity, recipient, &other);
+        entry = find(set->entries, set->capacity, recipient, &others);
     if (entry && entry->serial != 0)
         return false;
-    if (alone && other) {
-        other->serial = recipient->serial;
+    if (others.oldest && (alone || others.count >= RECIPIENTS_OF_KEY)) {
+        others.oldest->serial = recipient->serial;
         return false;
     }
     bool grew = grow(set);
@@ -90,7 +106,8 @@ bool recipients_add(struct recipients *set, const struct recipient *recipient, b
     /* One place stays free, or the search for somebody unknown would have no end. */
     if (set->count >= RECIPIENTS_MAX || set->count + 1 >= set->capacity)
         evict(set, recipient->hash);
-    *find(set->entries, set->capacity, recipient, &other) = *recipient;
+    others = (struct others){0}; /* the table may be another one now */
+    *find(set->entries, set->capacity, recipient, &others) = *recipient;
     set->count++;
     return grew;
 }

@@ -14,6 +14,11 @@
 
 #define RECIPIENTS_MAX 4096
 
+/* Of the connections of one key, so many at most: they have one hash, and each takes a walk along
+ * all of them to be noted, and one along the key's connections to be told. Beyond, the oldest gives
+ * way. */
+#define RECIPIENTS_OF_KEY 8
+
 struct recipient {
     uint64_t hash;     /* keyed, of key */
     uint64_t serial;   /* of the sink that got the packets; 0: the entry is free */

@@ -122,6 +122,29 @@ static void several_of_a_key(void **state)
     recipients_destroy(&set);
 }
 
+/* A key that comes with thousands of connections keeps the newest of them, however the table grows
+ * for others. */
+static void few_of_a_key(void **state)
+{
+    struct recipients set = {0};
+    uint64_t serial = 0, sum = 0, newest = 5000;
+
+    (void)state;
+    for (uint32_t i = 1; i <= newest; i++) {
+        const struct recipient one = {.hash = hash_of(0), .serial = i, .key = key_of(0)};
+        recipients_add(&set, &one, false);
+        if (i % 100 == 0)
+            add(&set, i, hash_of(i), i);
+        assert_true(occurrences(&set, 0, &serial) <= RECIPIENTS_OF_KEY);
+    }
+    assert_int_equal(set.count, newest / 100 + RECIPIENTS_OF_KEY);
+    for (uint32_t i = 0; i < set.capacity; i++)
+        if (set.entries[i].serial != 0 && set.entries[i].hash == hash_of(0))
+            sum += newest - set.entries[i].serial;
+    assert_int_equal(sum, RECIPIENTS_OF_KEY * (RECIPIENTS_OF_KEY - 1) / 2);
+    recipients_destroy(&set);
+}
+
 /* Keys of one hash, and keys whose hashes differ in the high bits alone. */
 static void collisions_lose_nobody(void **state)
 {
@@ -208,6 +231,7 @@ int main(void)
         cmocka_unit_test(grows_and_keeps_all),
         cmocka_unit_test(another_connection_replaces_the_first),
         cmocka_unit_test(several_of_a_key),
+        cmocka_unit_test(few_of_a_key),
         cmocka_unit_test(collisions_lose_nobody),
         cmocka_unit_test(bounded),
         cmocka_unit_test(full_and_noted_again),
