@@ -248,10 +248,10 @@ void process_await_ready(struct process *process)
     process_await_log(process, "public key");
 }
 
-/* The command line knows no TLS: a folder with a configuration, in which the daemon makes itself a
- * key and a certificate. */
-static struct process *start_tls(const struct cell *cell, unsigned port, int core,
-                                 const char *lines)
+/* A folder with a configuration, in which the daemon makes itself a key and, for TLS, of which the
+ * command line knows nothing, a certificate. */
+static struct process *start_file(const struct cell *cell, bool tls, unsigned port, int core,
+                                  const char *lines)
 {
     char folder[64] = "/tmp/hyper-derp-test-XXXXXX", file[96];
     const char *arguments[] = {"-c", file, NULL};
@@ -262,10 +262,11 @@ static struct process *start_tls(const struct cell *cell, unsigned port, int cor
     assert_non_null(out);
     fprintf(out,
             "%s\nworkers = %u\nkey_file = \"%s/derp.key\"\n"
-            "[[listener]]\naddress = \"127.0.0.1:%u\"\n"
+            "[[listener]]\naddress = \"127.0.0.1:%u\"\ntls = %s\n"
             "[tls]\nhostname = \"127.0.0.1\"\n[metrics]\naddress = \"\"\n"
             "[stun]\naddress = \"\"\n[io]\nengine = \"%s\"\n",
-            lines, cell->workers, folder, port, hyperderp_engine_name(cell->engine));
+            lines, cell->workers, folder, port, tls ? "true" : "false",
+            hyperderp_engine_name(cell->engine));
     assert_int_equal(fclose(out), 0);
     struct process *process = process_spawn(DAEMON, arguments, core);
     snprintf(process->folder, sizeof(process->folder), "%s", folder);
@@ -275,13 +276,18 @@ static struct process *start_tls(const struct cell *cell, unsigned port, int cor
 
 struct process *process_start_tls(const struct cell *cell, int core, const char *lines)
 {
-    return start_tls(cell, 0, core, lines);
+    return start_file(cell, true, 0, core, lines);
+}
+
+struct process *process_start_with(const struct cell *cell, int core, const char *lines)
+{
+    return start_file(cell, cell->tls, 0, core, lines);
 }
 
 struct process *process_start(const struct cell *cell, unsigned port, int core)
 {
     if (cell->tls)
-        return start_tls(cell, port, core, "");
+        return start_file(cell, true, port, core, "");
     char address[32], workers[16];
     const char *arguments[] = {"--listen", address,    "--workers",
                                workers,    "--engine", hyperderp_engine_name(cell->engine),
@@ -348,6 +354,24 @@ void process_kill(struct process *process)
 {
     kill(process->pid, SIGKILL);
     (void)process_wait(process, PATIENCE_MS);
+}
+
+int process_reserve_core(void)
+{
+    static cpu_set_t all;
+    cpu_set_t cores;
+    int core = 0;
+
+    if (CPU_COUNT(&all) == 0)
+        assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    if (CPU_COUNT(&all) < 2)
+        return -1;
+    while (!CPU_ISSET((unsigned)core, &all))
+        core++;
+    cores = all;
+    CPU_CLR((unsigned)core, &cores);
+    assert_int_equal(sched_setaffinity(0, sizeof(cores), &cores), 0);
+    return core;
 }
 
 static void free_process(struct process *process)

@@ -26,6 +26,13 @@ struct process *process_start(const struct cell *cell, unsigned port, int core);
 /* The same for a daemon that speaks TLS, with lines of its own at the top of its configuration. */
 struct process *process_start_tls(const struct cell *cell, int core, const char *lines);
 
+/* The same for one that speaks what the cell's clients do. */
+struct process *process_start_with(const struct cell *cell, int core, const char *lines);
+
+/* Keeps the first core that this program may use for a daemon, itself off it, and returns it; -1
+ * where there is but one. */
+int process_reserve_core(void);
+
 /* Waits until the daemon says where it listens. */
 void process_await_ready(struct process *process);
 

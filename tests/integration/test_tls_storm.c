@@ -2,7 +2,6 @@
 /* Thousands of TLS clients come at the same moment, as after a restart: each joins, and those who
  * are connected already notice little. */
 #include <inttypes.h>
-#include <sched.h>
 
 #include "relay_process.h"
 #include "storm.h"
@@ -21,26 +20,6 @@
  * is what else runs on this machine. */
 #define BUSY_SHARE 10
 
-/* Keeps the first core that this program may use for the relay and returns it; -1 where there is
- * but one. */
-static int reserve_core(void)
-{
-    static cpu_set_t all;
-    cpu_set_t cores;
-    int core = 0;
-
-    if (CPU_COUNT(&all) == 0)
-        assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
-    if (CPU_COUNT(&all) < 2)
-        return -1;
-    while (!CPU_ISSET((unsigned)core, &all))
-        core++;
-    cores = all;
-    CPU_CLR((unsigned)core, &cores);
-    assert_int_equal(sched_setaffinity(0, sizeof(cores), &cores), 0);
-    return core;
-}
-
 static void test_storm(void **state)
 {
     size_t count = storm_size(CLIENTS);
@@ -50,7 +29,7 @@ static void test_storm(void **state)
                       (unsigned)CLIENTS);
     /* The last one's turn comes when all others had theirs. */
     struct process *relay =
-        process_start_tls(*state, reserve_core(), "limits.handshake_timeout = \"60s\"");
+        process_start_tls(*state, process_reserve_core(), "limits.handshake_timeout = \"60s\"");
     struct pair *pair = pair_start(process_address(relay), 500, 200);
     int64_t began = now_us(), waited = process_waited_us(relay);
     struct storm *storm = storm_run(process_address(relay), count);

@@ -89,23 +89,30 @@ static const struct client_tls_options *trust(void)
     return &options;
 }
 
+const struct client_tls_options *client_trust(void)
+{
+    return matrix_is_tls() ? trust() : NULL;
+}
+
 int client_try(struct client_socket **out, const char *address, const hyperderp_private_key *key)
 {
     struct client_options options = {
-        .private_key = *key, .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = true}};
+        .info = {.version = DERP_PROTOCOL_VERSION, .can_ack_pings = true}};
+    int error = 0;
 
-    return client_socket_connect_tls(out, address, &options, matrix_is_tls() ? trust() : NULL,
-                                     PATIENCE_MS);
+    if (key)
+        options.private_key = *key;
+    else
+        error = hyperderp_private_key_generate(&options.private_key);
+    return error ? error
+                 : client_socket_connect_tls(out, address, &options, client_trust(), PATIENCE_MS);
 }
 
 struct client_socket *client_join(const char *address, const hyperderp_private_key *key)
 {
-    hyperderp_private_key fresh;
     struct client_socket *client;
 
-    if (!key)
-        assert_int_equal(hyperderp_private_key_generate(&fresh), 0);
-    int error = client_try(&client, address, key ? key : &fresh);
+    int error = client_try(&client, address, key);
     if (error)
         fail_msg("cannot join %s: %s", address, strerror(-error));
     return client;
@@ -218,6 +225,7 @@ struct pair {
 
     /* The thread's, until it is joined. */
     uint32_t sent, received;
+    int64_t sending_us; /* from its first packet to its last */
     int64_t max_latency_us;
     uint32_t *latencies_us; /* of received packets, in the order of arrival */
     size_t room;            /* in it */
@@ -292,7 +300,7 @@ static bool pair_recv(struct pair *pair, int timeout_ms)
 static void *pair_run(void *arg)
 {
     struct pair *pair = arg;
-    int64_t next = now_us();
+    int64_t next = now_us(), began = next;
 
     while (!pair->fault && !atomic_load(&pair->stop)) {
         if (!pair_send(pair))
@@ -304,6 +312,7 @@ static void *pair_run(void *arg)
         if (now_us() - next > 10 * pair->interval_us)
             next = now_us();
     }
+    pair->sending_us = now_us() - began;
     while (!pair->fault && pair->received < pair->sent && pair_recv(pair, PATIENCE_MS))
         ;
     return NULL;
@@ -342,7 +351,7 @@ void pair_stop(struct pair *pair, const char *beside_what, int64_t within_us)
     pair_stop_within(pair, beside_what, within_us, within_us);
 }
 
-void pair_stop_within(struct pair *pair, const char *beside_what, int64_t within_us, int64_t p99_us)
+void pair_finish(struct pair *pair, const char *beside_what, struct pair_figures *figures)
 {
     atomic_store(&pair->stop, true);
     pthread_join(pair->thread, NULL);
@@ -357,10 +366,23 @@ void pair_stop_within(struct pair *pair, const char *beside_what, int64_t within
                  strerror(-pair->error));
     assert_true(pair->sent > 0);
     assert_int_equal(pair->received, pair->sent);
-    assert_true(pair->max_latency_us < within_us);
-    assert_true(percentile(pair, 99) <= p99_us);
+    *figures = (struct pair_figures){
+        .rate = pair->sent * 1e6 / (double)pair->sending_us,
+        .p50_us = percentile(pair, 50),
+        .p99_us = percentile(pair, 99),
+        .max_us = pair->max_latency_us,
+    };
     client_socket_close(pair->from);
     client_socket_close(pair->to);
     free(pair->latencies_us);
     free(pair);
+}
+
+void pair_stop_within(struct pair *pair, const char *beside_what, int64_t within_us, int64_t p99_us)
+{
+    struct pair_figures figures;
+
+    pair_finish(pair, beside_what, &figures);
+    assert_true(figures.max_us < within_us);
+    assert_true(figures.p99_us <= p99_us);
 }

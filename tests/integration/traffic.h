@@ -24,6 +24,13 @@ int client_try(struct client_socket **out, const char *address, const hyperderp_
 /* Joins with a new key and a receive buffer of so many bytes (SO_RCVBUF). */
 struct client_socket *client_join_small(const char *address, int receive_buffer);
 
+/* As client_join(), for any thread once a client has joined: 0, or what client_socket_connect_tls()
+ * says. */
+int client_try(struct client_socket **out, const char *address, const hyperderp_private_key *key);
+
+/* How the clients of the running test speak TLS; NULL: not at all. */
+const struct client_tls_options *client_trust(void);
+
 void client_send(struct client_socket *from, const struct client_socket *to, const void *packet,
                  size_t len);
 
@@ -54,5 +61,15 @@ void pair_stop(struct pair *pair, const char *beside_what, int64_t within_us);
 /* The same, and 99 of 100 packets must have arrived within p99_us. */
 void pair_stop_within(struct pair *pair, const char *beside_what, int64_t within_us,
                       int64_t p99_us);
+
+/* What a pair saw; the rate is that of what it could send. */
+struct pair_figures {
+    double rate;
+    int64_t p50_us, p99_us, max_us;
+};
+
+/* Ends it, prints what it saw, and fails unless every packet has arrived, whole and in order; how
+ * fast is for the caller to judge. */
+void pair_finish(struct pair *pair, const char *beside_what, struct pair_figures *figures);
 
 #endif
