@@ -2,8 +2,12 @@
 /* Whose handshake goes on. */
 #include "relay/tls_queue.h"
 
+#include <errno.h>
+#include <sys/socket.h>
+
 #include "relay/conn.h"
 #include "relay/secure.h"
+#include "relay/sink.h"
 #include "relay/worker.h"
 
 /* What a turn may spend on handshakes before it looks at packets again. */
@@ -87,6 +91,17 @@ static void answer(struct worker *worker, struct conn *conn)
     conn_arm(conn);
 }
 
+/* Nothing is read of who waits, so nobody has seen whether he still does: looking costs a
+ * thousandth of an answer. Who has said already that nothing more comes cannot finish a handshake.
+ */
+static bool is_gone(const struct conn *conn)
+{
+    uint8_t byte;
+    ssize_t n = recv(conn->sink->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
 void tls_queue_run(struct worker *worker)
 {
     struct tls_queue *queue = &worker->tls_queue;
@@ -95,6 +110,10 @@ void tls_queue_run(struct worker *worker)
         return;
     int64_t until = worker_clock() + TURN_NS;
     do {
+        if (is_gone(queue->waiting_head)) {
+            conn_close(queue->waiting_head, CONN_END_BY_PEER);
+            continue;
+        }
         if (!make_room(worker))
             return;
         answer(worker, queue->waiting_head);

@@ -411,6 +411,47 @@ static void silent_handshakes_give_way(void **state)
     fixture_stop(&fixture);
 }
 
+static bool abandoned_is(const hyperderp_counters *counters, uint64_t value)
+{
+    return counters->tls_handshakes[HYPERDERP_TLS_ABANDONED] == value;
+}
+
+/* Clients that have gone before their turn came cost no answer. While the places are taken nobody's
+ * turn comes, unless it is seen that he has gone. */
+static void gone_handshakes_make_way(void **state)
+{
+    enum { GONE = 200 };
+    hyperderp_relay_options options = options_for(state, 1);
+    struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
+    static int fd[TLS_QUEUE_SHAKING + GONE];
+    uint8_t hello[2048];
+    struct fixture fixture;
+
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    fixture_start(&fixture, &options, 0);
+    size_t len = make_hello(hello, sizeof(hello));
+    for (unsigned i = 0; i < TLS_QUEUE_SHAKING; i++) {
+        fd[i] = fixture_connect_bare(&fixture);
+        fixture_send(fd[i], hello, len);
+    }
+    fixture_wait(&fixture, shaking_is, TLS_QUEUE_SHAKING);
+    for (unsigned i = TLS_QUEUE_SHAKING; i < TLS_QUEUE_SHAKING + GONE; i++) {
+        fd[i] = fixture_connect_bare(&fixture);
+        fixture_send(fd[i], hello, len);
+        struct linger linger = {.l_onoff = i % 2};
+        setsockopt(fd[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+        close(fd[i]);
+    }
+    fixture_wait(&fixture, abandoned_is, GONE);
+    /* Some may have been looked at before they went. */
+    hyperderp_counters counters = fixture_counters(&fixture);
+    assert_in_range(counters.tls_handshakes[HYPERDERP_TLS_GAVE_WAY], 0, GONE / 2);
+    for (unsigned i = 0; i < TLS_QUEUE_SHAKING; i++)
+        close(fd[i]);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
 /* ---- Certificates ---- */
 
 /* Connects with a pin and a name. 0 or what client_socket_connect_tls() says. */
@@ -518,6 +559,7 @@ int main(void)
         FIXTURE_ON_TLS(handshakes_have_a_deadline),
         FIXTURE_ON_TLS(a_hello_may_be_split),
         FIXTURE_ON_TLS(silent_handshakes_give_way),
+        FIXTURE_ON_TLS(gone_handshakes_make_way),
         FIXTURE_ON_TLS(certificates_change_while_it_runs),
         FIXTURE_ON_TLS(the_name_asked_for_chooses),
     };
