@@ -126,12 +126,11 @@ static int64_t used_by_others(const struct process *relay)
 static void begin_siege(struct siege *siege, const struct attack *attack, const struct cell *cell)
 {
     long handshakes = 0;
-    char lines[512];
+    char lines[64];
 
     assert_true(attack->threads <= MAX_THREADS);
     assert_true(storm_size(attack->connections) == attack->connections);
-    snprintf(lines, sizeof(lines), "limits.memory = \"%dKiB\"\n%s", MEMORY_KIB,
-             attack->limits ? attack->limits : "");
+    snprintf(lines, sizeof(lines), "limits.memory = \"%dKiB\"", MEMORY_KIB);
     siege->relay = process_start_with(cell, process_reserve_core(), lines);
     unsigned files = process_files(siege->relay);
     struct pair *pair = pair_start(process_address(siege->relay), RATE, SIZE);
@@ -220,6 +219,8 @@ void attack_run(const struct attack *attack, void **state)
                   (double)joined_us / 1000,
                   busy ? "; this machine was too busy to measure the pair" : "");
     assert_true(done >= attack->least);
+    if (attack->counted)
+        assert_true(process_counter(siege.relay, attack->counted) > 0);
     assert_true(siege.during.p99_us <= (busy ? BUSY_US : P99_US));
     assert_true(busy || siege.during.rate >= siege.before.rate * RATE_KEPT);
     assert_true(joined_us <= (busy ? BUSY_US : JOIN_US));

@@ -35,7 +35,7 @@ struct attack {
     void (*run)(struct attacker *attacker);
     uint64_t least;       /* of all threads together, or it was no attack */
     unsigned connections; /* that it holds at once, at most */
-    const char *limits;   /* lines of the daemon's configuration, or NULL */
+    const char *counted;  /* a counter that cannot be 0 afterwards, or NULL */
 };
 
 /* Runs an attack as a test: starts a daemon, measures a pair without it and during it, and checks

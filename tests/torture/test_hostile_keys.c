@@ -82,6 +82,7 @@ static void test_million(void **state)
         .run = run_million,
         .least = FEWER(1000000),
         .connections = 4,
+        .counted = "drop_unknown_peer_data",
     };
     attack_run(&attack, state);
 }
@@ -100,6 +101,7 @@ static void test_disco(void **state)
         .run = run_disco,
         .least = FEWER(100000),
         .connections = 4,
+        .counted = "drop_unknown_peer_disco",
     };
     attack_run(&attack, state);
 }
@@ -223,6 +225,7 @@ static void test_takeover(void **state)
         .run = run_takeover,
         .least = 0,
         .connections = 64,
+        .counted = "drop_duplicate_key_data",
     };
 
     assert_int_equal(hyperderp_private_key_generate(&stolen), 0);
