@@ -24,6 +24,7 @@
 #include "startup.h"
 #include "status.h"
 #include "takeover.h"
+#include "trim.h"
 #include "watchdog.h"
 #include "web.h"
 #include "wiped_memory.h"
@@ -46,6 +47,7 @@ struct daemon {
     struct takeover takeover;
     struct renewal renewal;
     struct watchdog watchdog;
+    struct trim trim;
     uint64_t watchdog_usec;
     sigset_t signals;
     int64_t due_ms;              /* of the next tick */
@@ -162,6 +164,7 @@ static void tick(struct daemon *daemon)
         web_tick(daemon->web);
     access_tick(daemon->status.access);
     renewal_tick(&daemon->renewal, now_ms(), &daemon->status);
+    trim_tick(&daemon->trim, daemon->status.relay);
     if (daemon->ticks % STATUS_INTERVAL == 0)
         tell_status(daemon, STATUS_INTERVAL);
 }

@@ -18,9 +18,6 @@ uint32_t packet_number(const uint8_t *packet, size_t len, uint32_t stream);
 /* Joins a relay with a key, NULL for a new one. Fails the test when that does not succeed. */
 struct client_socket *client_join(const char *address, const hyperderp_private_key *key);
 
-/* Tries to: 0 or -errno. Any thread, once another client has joined. */
-int client_try(struct client_socket **out, const char *address, const hyperderp_private_key *key);
-
 /* Joins with a new key and a receive buffer of so many bytes (SO_RCVBUF). */
 struct client_socket *client_join_small(const char *address, int receive_buffer);
 
