@@ -63,10 +63,11 @@ void pair_stop_within(struct pair *pair, const char *beside_what, int64_t within
 struct pair_figures {
     double rate;
     int64_t p50_us, p99_us, max_us;
+    uint32_t lost;
 };
 
-/* Ends it, prints what it saw, and fails unless every packet has arrived, whole and in order; how
- * fast is for the caller to judge. */
+/* Ends it, prints what it saw, and fails unless what has arrived is whole and in order; the rest is
+ * for the caller to judge. */
 void pair_finish(struct pair *pair, const char *beside_what, struct pair_figures *figures);
 
 #endif

@@ -46,13 +46,16 @@
  * conn, sink, peer and, with TLS, keys, and the place of each in tables that double. A TLS
  * handshake under way, of which a worker has 512, besides.
  */
-#define MEMORY_KIB        32768
-#define CHUNKS_KIB        2048
-#define KEPT_KIB          8192
-#define CONNECTION_KIB    2
-#define HANDSHAKE_KIB     64
-#define HANDSHAKES        512
-#define LEFT_BEHIND_SHARE 4 /* of what it may grow by, what it may have kept in the end */
+#define MEMORY_KIB     32768
+#define CHUNKS_KIB     2048
+#define KEPT_KIB       8192
+#define CONNECTION_KIB 2
+#define HANDSHAKE_KIB  64
+#define HANDSHAKES     512
+
+/* What it may have kept a while after the end: chunks, free frames, and the pages on which
+ * something is still in use. */
+#define LEFT_KIB(workers) (CHUNKS_KIB * (long)(workers) + 4096)
 
 struct siege {
     struct process *relay;
@@ -194,6 +197,23 @@ static uint64_t count_done(const struct siege *siege, const struct attack *attac
     return sum;
 }
 
+/* Waits until the relay has given its memory back: it looks once a second. Returns what it has more
+ * than before. */
+static long await_memory(const struct siege *siege, unsigned workers)
+{
+    int64_t until = now_us() + (int64_t)PATIENCE_MS * 1000;
+    long kept;
+
+    while ((kept = process_rss_kib(siege->relay) - siege->rss_before) > LEFT_KIB(workers)) {
+        if (now_us() > until && !SANITIZED)
+            fail_msg("%ld KiB more than before the attack", kept);
+        if (SANITIZED)
+            break; /* its freed memory is in quarantine */
+        (void)poll(NULL, 0, 10);
+    }
+    return kept;
+}
+
 void attack_run(const struct attack *attack, void **state)
 {
     const struct cell *cell = *state;
@@ -206,27 +226,26 @@ void attack_run(const struct attack *attack, void **state)
     int64_t joined_us = join_behind(&siege);
     process_await_files(siege.relay, siege.files);
     long grown = process_peak_kib(siege.relay) - siege.rss_before;
-    long kept = process_rss_kib(siege.relay) - siege.rss_before;
+    long kept = await_memory(&siege, cell->workers);
     bool busy = siege.others_us * BUSY_SHARE > siege.took_us;
     process_stop(siege.relay);
-    print_message("%s: %" PRIu64 " %s in %.1f s; the pair: %.0f of %.0f packets/s, p99 %.1f ms, "
-                  "before %.1f ms, at most %.1f ms; RSS %+.1f MiB of %ld, %+.1f at the end; a "
-                  "client joined in %.1f ms%s\n",
-                  attack->name, done, attack->unit, (double)siege.took_us / 1e6, siege.during.rate,
-                  siege.before.rate, (double)siege.during.p99_us / 1000,
-                  (double)siege.before.p99_us / 1000, (double)siege.during.max_us / 1000,
-                  (double)grown / 1024, siege.rss_bound / 1024, (double)kept / 1024,
-                  (double)joined_us / 1000,
-                  busy ? "; this machine was too busy to measure the pair" : "");
+    print_message(
+        "%s: %" PRIu64 " %s in %.1f s; the pair: %.0f of %.0f packets/s, p99 %.1f ms, "
+        "before %.1f ms, at most %.1f ms, %u lost; RSS %+.1f MiB of %ld, %+.1f at the end; a "
+        "client joined in %.1f ms%s\n",
+        attack->name, done, attack->unit, (double)siege.took_us / 1e6, siege.during.rate,
+        siege.before.rate, (double)siege.during.p99_us / 1000, (double)siege.before.p99_us / 1000,
+        (double)siege.during.max_us / 1000, siege.during.lost, (double)grown / 1024,
+        siege.rss_bound / 1024, (double)kept / 1024, (double)joined_us / 1000,
+        busy ? "; this machine was too busy to measure the pair" : "");
     assert_true(done >= attack->least);
     if (attack->counted)
         assert_true(process_counter(siege.relay, attack->counted) > 0);
     assert_true(siege.during.p99_us <= (busy ? BUSY_US : P99_US));
+    /* A pair that has no core for a while has packets wait, and there may be no memory for that. */
+    assert_true(busy || SANITIZED || siege.during.lost == 0);
     assert_true(busy || siege.during.rate >= siege.before.rate * RATE_KEPT);
     assert_true(joined_us <= (busy ? BUSY_US : JOIN_US));
-    if (!SANITIZED) {
-        assert_true(grown <= siege.rss_bound);
-        assert_true(kept <= siege.rss_bound / LEFT_BEHIND_SHARE);
-    }
+    assert_true(SANITIZED || grown <= siege.rss_bound);
     process_free(siege.relay);
 }

@@ -324,8 +324,8 @@ static void test_duplicates(void **state)
 int main(void)
 {
     static const struct matrix_test tests[] = {
-        {"million", test_million, CELLS_ALL},       {"disco", test_disco, CELLS_ENGINES},
-        {"colliding", test_colliding, CELLS_ALL},   {"takeover", test_takeover, CELLS_ALL},
+        {"million", test_million, CELLS_ALL},         {"disco", test_disco, CELLS_ENGINES},
+        {"colliding", test_colliding, CELLS_ENGINES}, {"takeover", test_takeover, CELLS_ALL},
         {"duplicates", test_duplicates, CELLS_ALL},
     };
     return matrix_run("hostile_keys", tests, sizeof(tests) / sizeof(tests[0]));
