@@ -235,7 +235,7 @@ static void test_takeover(void **state)
 
 /* ---- Thousands of one key -------------------------------------------------------------------- */
 
-#define DUPLICATES 3000
+#define DUPLICATES 2000
 #define SENDERS    8
 
 /*
@@ -308,7 +308,7 @@ static void run_duplicates(struct attacker *attacker)
 static void test_duplicates(void **state)
 {
     static const struct attack attack = {
-        .name = "3,000 connections of one key, eight senders to them, and a fight of all",
+        .name = "2,000 connections of one key, eight senders to them, and a fight of all",
         .unit = "connections",
         .threads = 1,
         .run = run_duplicates,

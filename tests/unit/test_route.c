@@ -245,6 +245,79 @@ static void thousands(void **state)
     }
 }
 
+enum pattern { COUNTED_IN_FRONT, COUNTED_AT_THE_END, TWO_BITS, ONE_BYTE_EVERYWHERE, PATTERNS };
+
+/* Keys that are nearly the same, in the ways that a client could choose. */
+static hyperderp_key chosen_key(enum pattern pattern, uint32_t number)
+{
+    hyperderp_key key = {{0}};
+
+    switch (pattern) {
+    case COUNTED_IN_FRONT:
+        memset(&key, 0xff, sizeof(key));
+        memcpy(key.bytes, &number, sizeof(number));
+        break;
+    case COUNTED_AT_THE_END:
+        memcpy(key.bytes + sizeof(key) - sizeof(number), &number, sizeof(number));
+        break;
+    case TWO_BITS: /* 256 * 256 of them, each but those alike twice */
+        key.bytes[number % 256 / 8] = (uint8_t)(1 << number % 8);
+        key.bytes[number / 256 % 256 / 8] ^= (uint8_t)(1 << number / 256 % 8);
+        break;
+    default: /* as a hash would not see that adds up or shifts bytes */
+        for (unsigned i = 0; i < sizeof(key.bytes); i++)
+            key.bytes[i] = (uint8_t)(number >> 8 * (i % 4));
+        break;
+    }
+    return key;
+}
+
+static unsigned longest_chain(void)
+{
+    unsigned most = 0;
+
+    for (unsigned i = 0; i < ROUTE_STRIPES; i++)
+        for (unsigned k = 0; k < table.stripes[i].bucket_count; k++) {
+            unsigned length = 0;
+            for (struct peer *peer = table.stripes[i].buckets[k]; peer; peer = peer->chain)
+                length++;
+            most = length > most ? length : most;
+        }
+    return most;
+}
+
+/* However a client chooses keys, a search stays short: with at most as many peers as buckets a
+ * chain of random keys is longer than 14 once in some hundred million runs. The same for stripes:
+ * eight deviations from the mean. */
+static void chosen_keys_do_not_collide(void **state)
+{
+    enum { COUNT = 20000, MEAN = COUNT / ROUTE_STRIPES };
+    static struct sink *sinks[COUNT];
+    static struct peer *peers[COUNT];
+    static struct worker worker;
+
+    (void)state;
+    for (enum pattern pattern = 0; pattern < PATTERNS; pattern++) {
+        unsigned joined = 0;
+        for (uint32_t i = 0; joined < COUNT; i++) {
+            hyperderp_key key = chosen_key(pattern, i);
+            if (pattern == TWO_BITS && i / 256 <= i % 256)
+                continue;
+            sinks[joined] = make_sink(&worker);
+            assert_int_equal(route_join(&table, &key, sinks[joined], &peers[joined]), 0);
+            joined++;
+        }
+        assert_in_range(longest_chain(), 2, 14);
+        for (unsigned i = 0; i < ROUTE_STRIPES; i++)
+            assert_in_range(table.stripes[i].peers, MEAN / 8, 2 * MEAN);
+        while (joined-- > 0) {
+            assert_true(route_leave(&table, peers[joined], sinks[joined]));
+            peer_unref(peers[joined]);
+            sink_unref(sinks[joined]);
+        }
+    }
+}
+
 /* ---- Keys at mesh partners --------------------------------------------------------------------
  */
 
@@ -473,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(found_by_serial, begin, end),
         cmocka_unit_test_setup_teardown(a_peer_that_comes_back_is_another, begin, end),
         cmocka_unit_test_setup_teardown(thousands, begin, end),
+        cmocka_unit_test_setup_teardown(chosen_keys_do_not_collide, begin, end),
         cmocka_unit_test_setup_teardown(forwarders_in_their_order, begin, end),
         cmocka_unit_test_setup_teardown(lists_those_here, begin, end),
         cmocka_unit_test(recipients_are_taken_once),
