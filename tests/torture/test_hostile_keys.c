@@ -76,7 +76,7 @@ static void run_million(struct attacker *attacker)
 static void test_million(void **state)
 {
     static const struct attack attack = {
-        .name = "packets to a million keys, each another one, many nearly alike",
+        .name = "packets to a million keys and more that nobody has, many nearly alike",
         .unit = "keys",
         .threads = 4,
         .run = run_million,
