@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A day of a relay in minutes: thousands of clients that come and go, send, stall and break, over
  * plain TCP, TLS and WebSocket, with reloads and other certificates in between. Nothing may grow.
- * SOAK_SECONDS is how long, SOAK_SEED what happens, SOAK_CLIENTS how many are there at once. */
+ * SOAK_SECONDS is how long, SOAK_SEED what happens, SOAK_CLIENTS how many are there at once,
+ * SOAK_WORKERS how many workers the relay has. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -460,7 +461,8 @@ static void check_memory(const struct soak *soak)
 
 static void test_soak(void **state)
 {
-    const struct cell *cell = *state;
+    const struct cell *cell = &(struct cell){.engine = ((const struct cell *)*state)->engine,
+                                             .workers = (unsigned)number_of("SOAK_WORKERS", 2)};
     struct soak *soak = calloc(1, sizeof(*soak));
     uint64_t seed = number_of("SOAK_SEED", (uint64_t)time(NULL) * 2654435761u | 1);
     int64_t length = (int64_t)number_of("SOAK_SECONDS", SECONDS) * 1000000 / 2;
@@ -473,7 +475,7 @@ static void test_soak(void **state)
     soak->epoll = epoll_create1(EPOLL_CLOEXEC);
     assert_true(soak->soakers && soak->seen && soak->epoll >= 0);
     soak->random = seed;
-    print_message("SOAK_SEED=%" PRIu64 "\n", seed);
+    print_message("%u workers, SOAK_SEED=%" PRIu64 "\n", cell->workers, seed);
 
     service_make_folder();
     put_certificate();
