@@ -100,6 +100,7 @@ INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%
 # INTEGRATION=test_flood runs this one alone.
 INTEGRATION ?= $(notdir $(INTEGRATION_TESTS))
 TORTURE_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/torture/test_%,$(TORTURE_SRCS)))
+SHIFT_CLOCK := $(BUILD)/tests/torture/shift_clock.so
 # TORTURE=test_soak runs this one alone.
 TORTURE ?= $(notdir $(TORTURE_TESTS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRCS))
@@ -320,6 +321,12 @@ $(BUILD)/tests/torture/%: $(OBJ)/tests/torture/%.o $(TORTURE_SHARED) $(ARCHIVE) 
 		$(BUILD)/flags $(BUILD)/sources
 	$(call link,$(CMOCKA_LIBS))
 
+# What is loaded before the daemon's own libraries, by tests that say so.
+$(SHIFT_CLOCK): tests/torture/preload/shift_clock.c $(BUILD)/flags
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize%,$(HD_CPPFLAGS) $(HD_CFLAGS)) -fPIC -shared -o $@ $<
+
 $(BUILD)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources
 	$(call link)
@@ -499,7 +506,7 @@ check-packages: ## build Debian packages, run the service of them under systemd 
 check-vm: $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests on a kernel with io_uring and kTLS, in a virtual machine
 	$(call run_suites,vm)
 
-torture: $(TORTURE_TESTS) $(DAEMON) $(BENCH) ## hostile clients, faults of the machine, soak: what takes longer than check
+torture: $(TORTURE_TESTS) $(SHIFT_CLOCK) $(DAEMON) $(BENCH) ## hostile clients, faults of the machine, soak: what takes longer than check
 	$(call run_suites,torture)
 
 check-valgrind: $(VALGRIND_TESTS) $(WITHOUT_IO_URING) ## unit tests under valgrind's memcheck
