@@ -325,7 +325,7 @@ $(BUILD)/tests/torture/%: $(OBJ)/tests/torture/%.o $(TORTURE_SHARED) $(ARCHIVE) 
 $(SHIFT_CLOCK): tests/torture/preload/shift_clock.c $(BUILD)/flags
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize%,$(HD_CPPFLAGS) $(HD_CFLAGS)) -fPIC -shared -o $@ $<
+	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize%,$(HD_CPPFLAGS) $(HD_CFLAGS)) -fPIC -fvisibility=default -shared -o $@ $<
 
 $(BUILD)/tests/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(ARCHIVE) \
 		$(BUILD)/flags $(BUILD)/sources

@@ -85,7 +85,7 @@ static void read_slow(struct halted *halted, int timeout_ms)
 
 static void surround(struct halted *halted, const struct cell *cell)
 {
-    write_plain(cell, "[limits]\nwrite_timeout = \"10s\"\nqueue_time = \"0\"\n");
+    write_plain(cell, "[limits]\nwrite_timeout = \"10s\"\nqueue_time = \"60s\"\n");
     halted->daemon = service_start();
     halted->address = process_address(halted->daemon);
     halted->files = process_files(halted->daemon);
@@ -112,7 +112,8 @@ static void settle(struct halted *halted)
     assert_int_equal(halted->slow_next, halted->slow_sent);
     struct flow_figures figures = flow_stop(halted->flow, "stopped for 30 s");
     assert_false(figures.sender_ended || figures.receiver_ended);
-    assert_true(figures.recovered_us < A_SECOND_US);
+    /* The sender's kernel has measured half a minute for a round trip: it begins slowly. */
+    assert_true(figures.recovered_us < 15 * A_SECOND_US);
     client_settle(halted->idle);
     int64_t began = now_us();
     struct client_socket *late = client_join(halted->address, NULL);
@@ -204,8 +205,9 @@ static void test_clock(void **state)
                   (double)(now_us() - began) / 1e6);
     assert_true(now_us() - began > 1900000 && now_us() - began < 2000000 + 2 * A_SECOND_US);
     *shift = TEN_YEARS;
-    kill(process_pid(daemon), SIGHUP); /* says something in the log */
-    process_await_log(daemon, "2036-");
+    write_plain(*state, "[limits]\nwrite_timeout = \"3s\"\n");
+    kill(process_pid(daemon), SIGHUP);
+    process_await_log(daemon, "\n2036-");
     pair_stop(pair, "clocks that jump", A_SECOND_US);
     close(half);
     client_socket_close(idle);
@@ -314,30 +316,35 @@ static void test_mesh(void **state)
     struct process *a = service_start();
     write_node(cell, 0, process_port(a));
     struct process *b = service_start();
-    write_node(cell, process_port(a), 0);
+    write_node(cell, 0, process_port(b));
+    kill(process_pid(a), SIGHUP);
     struct client_socket *on_a = client_join(process_address(a), NULL);
     struct client_socket *on_b = client_join(process_address(b), NULL);
-    print_message("a path from b to a after %.1f ms\n", (double)await_path(on_b, on_a) / 1000);
+    print_message("paths after %.1f ms and %.1f ms\n", (double)await_path(on_b, on_a) / 1000,
+                  (double)await_path(on_a, on_b) / 1000);
 
     struct pair *pair = pair_start(process_address(a), 500, 600);
     long before = process_rss_kib(a);
     kill(process_pid(b), SIGSTOP);
     int64_t since = now_us();
     unsigned sent = 0;
-    bool watched = true;
+    char name[96];
+    bool up = true;
+    snprintf(name, sizeof(name), "hyper_derp_mesh_link_up{node=\"http://127.0.0.1:%u\"}",
+             process_port(b));
     /* Flat out to the client of the frozen node, until the link is dropped. */
-    while (watched && now_us() - since < 20 * INT64_C(1000000)) {
+    while (up && now_us() - since < 20 * INT64_C(1000000)) {
         for (unsigned i = 0; i < 100; i++) {
             packet_fill(packet, sizeof(packet), STREAM, sent++);
             client_send(on_a, on_b, packet, sizeof(packet));
         }
         wait_ms(1);
-        watched = service_metric(a, "hyper_derp_mesh_watchers") > 0;
+        up = service_metric(a, name) > 0;
     }
     print_message(
         "the frozen node was given up after %.1f s and %u packets; memory grew by %ld KiB\n",
         (double)(now_us() - since) / 1e6, sent, process_peak_kib(a) - before);
-    assert_false(watched);
+    assert_false(up);
     assert_true(process_peak_kib(a) - before < 16384);
     wait_ms(1000); /* how long it stays frozen, given up */
     kill(process_pid(b), SIGCONT);
