@@ -34,7 +34,7 @@
 enum mood {
     READS,    /* whatever comes, at once */
     STALLS,   /* reads nothing for a while, and may be closed for it */
-    WAKES,    /* reads again; that it was closed may still be on its way */
+    WAKES,    /* reads again; that it was closed may be on its way, behind much else */
     OFFENDED, /* has broken the protocol: the relay closes it */
 };
 
@@ -43,7 +43,7 @@ struct soaker {
     enum mood mood;
     uint32_t generation; /* of clients in this place */
     uint32_t number;     /* of its next packet */
-    int64_t until_us;    /* it stalls, or wakes */
+    int64_t until_us;    /* it stalls */
     /* For who has to find out why it was closed. */
     int64_t joined_us, got_us;
     int buffer;
@@ -288,9 +288,6 @@ static void wake_stalled(struct soak *soak)
         if (soaker->mood == STALLS) {
             watch(soak, soaker, EPOLL_CTL_ADD);
             soaker->mood = WAKES;
-            soaker->until_us = now + WRITE_TIMEOUT * 2000000;
-        } else if (soaker->mood == WAKES) {
-            soaker->mood = READS;
         }
     }
 }
