@@ -437,24 +437,33 @@ static int load_and_run(struct daemon *daemon)
     return status;
 }
 
+/* What is printed is often meant for a file, a key for one: when it is lost, the status says so. */
+static int printed(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "hyper-derp: standard output: %s\n", strerror(errno));
+    return status == STATUS_OK ? STATUS_IO : status;
+}
+
 int main(int argc, char **argv)
 {
     static struct daemon daemon;
     int status = flags_parse(&daemon.flags, argc, argv);
 
     if (status >= 0)
-        return status;
+        return printed(status);
     log_init();
     wiped_memory_use();
     switch (daemon.flags.command) {
     case COMMAND_CHECK_CONFIG:
-        return command_check_config(&daemon.flags);
+        return printed(command_check_config(&daemon.flags));
     case COMMAND_PRINT_CONFIG:
-        return command_print_config(&daemon.flags);
+        return printed(command_print_config(&daemon.flags));
     case COMMAND_KEYGEN:
-        return command_keygen(&daemon.flags);
+        return printed(command_keygen(&daemon.flags));
     case COMMAND_DERPMAP:
-        return command_derpmap(&daemon.flags);
+        return printed(command_derpmap(&daemon.flags));
     case COMMAND_RUN:
         break;
     }

@@ -16,10 +16,10 @@
 #include "service.h"
 #include "storm.h"
 
-#define HALVES   4000
-#define KEPT     60000 /* bytes of each half-sent frame */
-#define STALLED  60
-#define CGROUPS  "/sys/fs/cgroup"
+#define HALVES  4000
+#define KEPT    60000 /* bytes of each half-sent frame */
+#define STALLED 60
+#define CGROUPS "/sys/fs/cgroup"
 
 static void write_config(const struct cell *cell, const char *limits)
 {
@@ -82,8 +82,7 @@ static void test_address_space(void **state)
     (void)storm_size(HALVES + 200);
     service_make_folder();
     write_config(*state, "");
-    struct process *daemon =
-        launch_ready(&(struct restriction){.address_space_kib = idle_kib()});
+    struct process *daemon = launch_ready(&(struct restriction){.address_space_kib = idle_kib()});
     const char *address = process_address(daemon);
     unsigned files = process_files(daemon);
     struct flow *flow = flow_start(address, 200, 600);
