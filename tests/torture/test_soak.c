@@ -486,7 +486,8 @@ static void settle(struct soak *soak, unsigned files)
     process_free(soak->daemon);
 }
 
-/* Memory in the last third of the time is what it was in the second. */
+/* Memory in the last third of the time is what it was in the second, but for packets that wait: a
+ * receiver that has stalled may hold 2 MiB. */
 static void check_memory(const struct soak *soak)
 {
     unsigned third = soak->samples / 3;
@@ -495,7 +496,7 @@ static void check_memory(const struct soak *soak)
 
     print_message("resident %.1f MiB in the second third, %.1f MiB in the last; at most %u files\n",
                   before / 1024, after / 1024, soak->most_files);
-    assert_true(after < before * 1.04 + 1024);
+    assert_true(after < before * 1.05 + 3072);
 }
 
 static void test_soak(void **state)
