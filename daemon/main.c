@@ -440,10 +440,10 @@ static int load_and_run(struct daemon *daemon)
 /* What is printed is often meant for a file, a key for one: when it is lost, the status says so. */
 static int printed(int status)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if (status != STATUS_OK || (fflush(stdout) == 0 && !ferror(stdout)))
         return status;
     fprintf(stderr, "hyper-derp: standard output: %s\n", strerror(errno));
-    return status == STATUS_OK ? STATUS_IO : status;
+    return STATUS_IO;
 }
 
 int main(int argc, char **argv)

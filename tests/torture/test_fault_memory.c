@@ -60,10 +60,10 @@ static struct client_socket *try_half(const char *address, const hyperderp_key *
     struct client_socket *client;
 
     assert_int_equal(hyperderp_private_key_generate(&options.private_key), 0);
-    if (client_socket_connect(&client, address, &options, 2000) != 0)
+    if (client_socket_connect(&client, address, &options, 200) != 0)
         return NULL;
     client_packet_header(bytes, to, FRAME_MAX_PACKET);
-    if (client_socket_send_raw(client, bytes, sizeof(bytes), 2000) == 0)
+    if (client_socket_send_raw(client, bytes, sizeof(bytes), 200) == 0)
         return client;
     client_socket_close(client);
     return NULL;
@@ -114,6 +114,15 @@ static void test_address_space(void **state)
     client_socket_close(to);
     process_await_files(daemon, files);
     process_stop(daemon);
+    static const char *const counted[] = {"slab_exhausts", "refused_memory", "accept_errors",
+                                          "handshakes_failed", "control_drops"};
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < sizeof(counted) / sizeof(counted[0]); i++) {
+        uint64_t value = process_counter(daemon, counted[i]);
+        print_message("%s %" PRIu64 "\n", counted[i], value);
+        sum += value;
+    }
+    assert_true(sum > 0 || refused == 0);
     process_free(daemon);
     service_remove_folder();
 }
