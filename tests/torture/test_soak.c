@@ -538,7 +538,9 @@ static void test_soak(void **state)
             second++;
         }
     }
-    pair_stop_within(pair, "all that", 2 * A_SECOND_US, A_SECOND_US);
+    /* What the relay's threads waited for a core is not its doing. */
+    int64_t within = 2 * A_SECOND_US + process_waited_us(soak->daemon);
+    pair_stop_within(pair, "all that", within, within);
     for (unsigned i = 0; i < soak->count; i++)
         leave(soak, &soak->soakers[i]);
     print_message("%u at once, in all %" PRIu64 " plain, %" PRIu64 " TLS, %" PRIu64
