@@ -73,7 +73,7 @@ static struct client_socket *try_half(const char *address, const hyperderp_key *
 static void test_address_space(void **state)
 {
     static struct client_socket *halves[HALVES];
-    unsigned held = 0, refused = 0;
+    unsigned refused = 0;
 
     if (SANITIZED) {
         print_message("a sanitizer takes all of the address space\n");
@@ -89,7 +89,6 @@ static void test_address_space(void **state)
     struct client_socket *to = client_join(address, NULL);
     for (unsigned i = 0; i < HALVES; i++) {
         halves[i] = try_half(address, client_socket_key(to));
-        held += halves[i] != NULL;
         refused += halves[i] == NULL;
     }
     double queued = service_metric(daemon, "hyper_derp_queued_bytes");
