@@ -338,7 +338,7 @@ $(DAEMON_FUZZ:%=$(BUILD)/tests/fuzz/replay_%): $(BUILD)/tests/fuzz/replay_%: \
 
 # The simulation has an engine of its own in place of lib/io's, and is the kernel for the library.
 SIMULATION_WRAPS := malloc calloc realloc reallocarray aligned_alloc posix_memalign strdup free \
-	socket connect close shutdown send getpeername getsockname setsockopt getsockopt ioctl getrandom \
+	socket connect close shutdown send recv getpeername getsockname setsockopt getsockopt ioctl getrandom \
 	clock_gettime nanosleep pthread_create pthread_join pthread_mutex_lock pthread_cond_wait \
 	pthread_cond_timedwait
 SIMULATION_LINK := $(SIMULATION_WRAPS:%=-Wl,--wrap=%)

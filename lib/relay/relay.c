@@ -152,7 +152,7 @@ static int make_relay(hyperderp_relay **out, const hyperderp_relay_options *opti
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
     atomic_init(&relay->accept_full_at, 0);
-    atomic_init(&relay->accepting, options.workers);
+    atomic_init(&relay->accepting, options->workers);
     atomic_init(&relay->handed_over, false);
     atomic_init(&relay->phase, RELAY_NEW);
     pthread_mutex_init(&relay->life, NULL);

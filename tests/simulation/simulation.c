@@ -258,10 +258,13 @@ static void drain(hyperderp_relay *relay)
     int64_t end = schedule_now() + DRAIN_NS;
 
     (void)hyperderp_relay_drain(relay, 0);
-    while (hyperderp_relay_drain(relay, 0) != 0) {
+    for (unsigned turns = 1; hyperderp_relay_drain(relay, 0) != 0; turns++) {
         if (schedule_now() > end)
             report_failure("a drain does not end");
         step();
+        /* Clients that have something to do every microsecond do not make it last for ever. */
+        if (turns % 64 == 0)
+            schedule_advance(schedule_now() + 5 * NS_PER_MS);
     }
 }
 
@@ -284,8 +287,21 @@ static void live(void)
     }
 }
 
+/* Sends its clients away by and by, as if another process went on with its listeners. */
+static void hand_over(hyperderp_relay *relay)
+{
+    int64_t end = schedule_now() + (int64_t)script_size(2000) * NS_PER_MS;
+    unsigned most = script_size(2000);
+
+    (void)hyperderp_relay_hand_over(relay, script_size(2000));
+    while (schedule_now() < end && most-- > 0)
+        step();
+}
+
 static void end_relay(hyperderp_relay *relay)
 {
+    if (script_one_in(4))
+        hand_over(relay);
     if (script_one_in(2)) {
         if (script_one_in(2))
             people_go_home();
