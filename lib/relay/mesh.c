@@ -33,12 +33,6 @@ static void begin(struct worker *worker, struct message *message)
     link_begin((struct link *)((char *)message - offsetof(struct link, begin)));
 }
 
-static void end(struct worker *worker, struct message *message)
-{
-    (void)worker;
-    link_end((struct link *)((char *)message - offsetof(struct link, end)));
-}
-
 void mesh_start(struct worker *worker)
 {
     struct mesh *mesh = &worker->relay->mesh;
@@ -68,6 +62,14 @@ void mesh_stop(struct worker *worker)
             at = &link->next_of_worker;
         }
     }
+}
+
+/* A worker that ends has no time left for the sweep: it has stopped its links already. */
+static void end(struct worker *worker, struct message *message)
+{
+    link_end((struct link *)((char *)message - offsetof(struct link, end)));
+    if (worker->phase >= RELAY_DRAINING)
+        mesh_stop(worker);
 }
 
 /* ---- Public ---- */
