@@ -470,6 +470,24 @@ static void misuse_is_refused(void **state)
     assert_string_equal(hyperderp_mesh_state_name((hyperderp_mesh_state)99), "unknown");
 }
 
+/* Its worker waits for a client and has stopped its links. That the node is freed is for
+ * LeakSanitizer to say. */
+static void node_is_removed_from_a_drain(void **state)
+{
+    hyperderp_relay_options options = options_of(state, 1);
+    struct fixture fixture;
+
+    fixture_start(&fixture, &options, 0);
+    assert_int_equal(add_address(&fixture, fixture.address), 0);
+    struct client_socket *client = fixture_join(&fixture, 0);
+    assert_int_equal(hyperderp_relay_drain(fixture.relay, 0), -ETIMEDOUT);
+    (void)fixture_expect(client, CLIENT_MESSAGE_RESTARTING);
+    part_from(&fixture, fixture.address);
+    client_socket_close(client);
+    assert_int_equal(hyperderp_relay_drain(fixture.relay, FIXTURE_PATIENCE_MS), 0);
+    fixture_stop(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +496,7 @@ int main(void)
         FIXTURE_ON_ALL(node_goes_and_comes_back),
         FIXTURE_ON_ALL(relay_ends_with_its_links),
         FIXTURE_ON_ALL(drain_ends_links),
+        FIXTURE_ON_BOTH(node_is_removed_from_a_drain),
         FIXTURE_ON_ALL(relay_does_not_mesh_with_itself),
         FIXTURE_ON_TLS(other_certificate_is_refused),
         FIXTURE_ON_BOTH(others_are_no_nodes),
