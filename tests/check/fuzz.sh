@@ -11,7 +11,10 @@ scratch=$(dirname "$fuzzer")/corpus/$name
 seeds=tests/fuzz/corpus/$name
 mkdir -p "$scratch"
 
-arguments=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1
+# Seconds that an input may take: a whole simulation takes longer than a codec.
+limit=10
+[ "$name" != relay ] || limit=60
+arguments=(-max_total_time="$seconds" -timeout="$limit" -rss_limit_mb=2048 -print_final_stats=1
     -artifact_prefix="$(dirname "$fuzzer")/$name-")
 [ ! -f "tests/fuzz/$name.dict" ] || arguments+=(-dict="tests/fuzz/$name.dict")
 folders=("$scratch")
