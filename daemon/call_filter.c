@@ -3,9 +3,11 @@
 #include "call_filter.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -106,7 +108,7 @@ static int add_values(scmp_filter_ctx filter, const char *name, unsigned argumen
     int error = 0;
 
     for (size_t i = 0; i < count && error == 0; i++) {
-        const struct scmp_arg_cmp is = SCMP_CMP(argument, SCMP_CMP_EQ, values[i]);
+        const struct scmp_arg_cmp is = SCMP_CMP(argument, SCMP_CMP_EQ, values[i], 0);
         error = add(filter, SCMP_ACT_ALLOW, name, 1, &is);
     }
     return error;
@@ -124,7 +126,9 @@ static int add_flags(scmp_filter_ctx filter, const char *name, unsigned argument
 static int add_parts(scmp_filter_ctx filter)
 {
     static const unsigned long families[] = {AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
-    static const unsigned long requests[] = {FIONBIO, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME};
+    /* SIOCOUTQ: what a client has not acknowledged, by which a slow one is told from a dead one. */
+    static const unsigned long requests[] = {FIONBIO, FIONREAD,     SIOCOUTQ,
+                                             TCGETS,  SIOCGIFINDEX, SIOCGIFNAME};
     static const unsigned long controls[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA,
                                              PR_SET_NO_NEW_PRIVS};
     int error = add_values(filter, "socket", 0, families, sizeof(families) / sizeof(families[0]));
@@ -177,6 +181,8 @@ static int load(scmp_filter_ctx filter, int error)
     if (error == 0)
         error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
     if (error == 0)
+        error = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1); /* what the kernel said */
+    if (error == 0)
         error = seccomp_load(filter);
     seccomp_release(filter);
     return error == -EINVAL || error == -ENOSYS ? -EOPNOTSUPP : error;
@@ -184,6 +190,9 @@ static int load(scmp_filter_ctx filter, int error)
 
 int call_filter_load(void)
 {
+    /* Calls of 32-bit systems have other names, which are not in the lists. */
+    if (sizeof(void *) < sizeof(uint64_t))
+        return -EOPNOTSUPP;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 
     return filter ? load(filter, add_all(filter)) : -ENOMEM;

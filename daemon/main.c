@@ -217,12 +217,13 @@ static bool serve(struct daemon *daemon)
     }
 }
 
+/* Those of clients: the links to other nodes stay until the drain. */
 static uint64_t connections(const struct daemon *daemon)
 {
     hyperderp_counters now = {.size = sizeof(now)};
 
     hyperderp_relay_counters(daemon->status.relay, &now);
-    return now.connections;
+    return now.connections > now.mesh_links ? now.connections - now.mesh_links : 0;
 }
 
 /* Another process accepts on the same sockets. Sends the clients away by and by; SIGTERM and SIGINT
@@ -235,7 +236,8 @@ static void leave(struct daemon *daemon)
     log_print(HYPERDERP_LOG_INFO, "another process has taken over: sending away %llu connections",
               (unsigned long long)connections(daemon));
     takeover_close(&daemon->takeover, NULL);
-    web_stop(daemon->web); /* the other one answers now */
+    sockets_drop_copies(&daemon->sockets); /* should the other one die, nobody waits for us */
+    web_stop(daemon->web);                 /* the other one answers now */
     daemon->web = NULL;
     (void)hyperderp_relay_hand_over(daemon->status.relay, spread);
     while (now_ms() < until && connections(daemon) > 0)
@@ -257,7 +259,11 @@ static void drain(struct daemon *daemon)
     int64_t until = now_ms() + (int64_t)timeout;
 
     daemon->status.draining = true;
-    takeover_close(&daemon->takeover, daemon->config.takeover.socket);
+    /* Who prepares to take over has got these sockets: their files are its own. */
+    bool theirs = daemon->takeover.peer >= 0;
+    if (theirs)
+        (void)hyperderp_relay_hand_over(relay, 1);
+    takeover_close(&daemon->takeover, theirs ? NULL : daemon->config.takeover.socket);
     sockets_drop_copies(&daemon->sockets); /* who connects now is not to wait for nobody */
     notify_stopping();
     while (now_ms() < until) {
@@ -322,6 +328,10 @@ static int confine(const struct daemon *daemon, bool keep)
     bool wanted = *config->user || config->sandbox != SANDBOX_OFF;
     int error = wanted ? privilege_drop(config->user) : 0;
 
+    if (error && !*config->user && config->sandbox == SANDBOX_AUTO) {
+        log_print(HYPERDERP_LOG_WARN, "going on with all capabilities that there are");
+        error = 0;
+    }
     if (error == -ENOENT || error == -EPERM)
         return STATUS_CONFIG;
     if (error == 0)
@@ -411,6 +421,9 @@ static int run(struct daemon *daemon)
         if (serve(daemon))
             leave(daemon);
         finish(daemon);
+    } else if (daemon->takeover.peer >= 0 && daemon->status.relay) {
+        /* The process that was to be taken over goes on with its sockets, and their files. */
+        (void)hyperderp_relay_hand_over(daemon->status.relay, 0);
     }
     web_stop(daemon->web); /* before the relay that it shows */
     /* Whoever still waits for an answer gets one before the relay that asked is freed. */

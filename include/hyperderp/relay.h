@@ -437,12 +437,17 @@ HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout
  * more, leaves files of "unix:PATH" where they are, and sends each client away at a moment of its
  * own, at random: as a drain does, but told to come back at once. Everything else goes on
  * meanwhile; clients whose handshake has begun get in. Returns at once; hyperderp_relay_drain()
- * ends it, when the counters say that no connection is left, or when it has taken long enough.
+ * ends it, when the counters say that no connection is left but the mesh's links, which stay until
+ * then, or when it has taken long enough.
  *
- * @param relay      a running relay; one that has gone further is left as it is.
+ * Before the start it means that the relay will not be: its listeners are others', and
+ * hyperderp_relay_free() leaves their files.
+ *
+ * @param relay      a relay that runs, or is not started; one that has gone further is left as it
+ *                   is.
  * @param spread_ms  within which all are sent away, at most 60,000; fewer clients take less, a
  *                   millisecond each.
- * @return 0; -EINVAL before the start, or for a longer time.
+ * @return 0; -EINVAL for a longer time.
  */
 HYPERDERP_API int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spread_ms);
 

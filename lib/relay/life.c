@@ -188,16 +188,19 @@ bool relay_advance(hyperderp_relay *relay, enum relay_phase phase)
  * process needs to take them in. */
 int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spread_ms)
 {
-    if (!relay || relay_phase(relay) == RELAY_NEW || spread_ms > MAX_SPREAD_MS)
+    if (!relay || spread_ms > MAX_SPREAD_MS)
         return -EINVAL;
     int64_t spread = (int64_t)spread_ms * NS_PER_MS;
     int64_t enough =
         NS_PER_LEAVER * (int64_t)atomic_load_explicit(&relay->connections, memory_order_relaxed);
     pthread_mutex_lock(&relay->life);
-    if (relay_phase(relay) == RELAY_RUNNING) {
+    if (relay_phase(relay) == RELAY_NEW) {
+        atomic_store_explicit(&relay->handed_over, true, memory_order_relaxed);
+    } else if (relay_phase(relay) == RELAY_RUNNING) {
         relay->leave_by = worker_clock() + (enough < spread ? enough : spread);
         atomic_store_explicit(&relay->handed_over, true, memory_order_relaxed);
-        relay_advance(relay, RELAY_LEAVING);
+        if (!relay_advance(relay, RELAY_LEAVING)) /* a drain was faster: it is not handed over */
+            atomic_store_explicit(&relay->handed_over, false, memory_order_relaxed);
     }
     pthread_mutex_unlock(&relay->life);
     return 0;

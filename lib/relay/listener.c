@@ -123,6 +123,18 @@ static bool is_unix_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
+/* A socket of the caller's whose file is the relay's from now on. */
+static int adopt_file(struct listener *listener, const hyperderp_listener_options *options,
+                      bool is_unix, const struct log *log)
+{
+    int error = is_unix ? unix_adopt(options->address, &listener->file) : -EINVAL;
+
+    if (error)
+        log_line(log, HYPERDERP_LOG_ERROR, "listener on file descriptor %d with the file %s: %s%s",
+                 options->fd, options->address, strerror(-error), unix_advice(error));
+    return error;
+}
+
 int listener_open(struct listener *listener, const hyperderp_listener_options *options,
                   unsigned socket_buffer, const struct log *log)
 {
@@ -133,10 +145,10 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
         (fd >= 0 && check_socket(fd, log) != 0))
         return -EINVAL;
     bool is_unix = fd >= 0 ? is_unix_socket(fd) : unix_address(options->address);
-    if (fd >= 0 && options->address &&
-        (!is_unix || unix_adopt(options->address, &listener->file) != 0))
-        return -EINVAL;
-    int error = proxied_set_up(listener, options, is_unix, log);
+    int error = fd >= 0 && options->address ? adopt_file(listener, options, is_unix, log) : 0;
+    if (error)
+        return error;
+    error = proxied_set_up(listener, options, is_unix, log);
     if (error)
         return error;
     if (fd < 0)

@@ -132,6 +132,7 @@ static void test_failed_takeover(void **state)
     assert_int_equal(process_wait(failed, PATIENCE_MS), SYSTEM);
     process_free(failed);
     process_await_log(daemon, "the process that would take over has ended: going on");
+    assert_true(connects_by_file());
 
     write_takeover_config(*state);
     failed = service_refuses(SYSTEM);
