@@ -25,9 +25,9 @@
 #define LINGER_NS 3000000000
 
 /* How often it is looked whether a client has got its last bytes, and how often by a relay that
- * drains: clients come back only when they see the end. */
+ * drains: clients come back only when they see the end. The next tick of the wheel is the soonest. */
 #define LINGER_STEP_NS 50000000
-#define DRAIN_STEP_NS  10000000
+#define DRAIN_STEP_NS  TIMER_TICK_NS
 
 /* What handshakes may still take when a drain begins: who has connected a moment before is told to
  * come back, instead of finding the door shut; and those that say nothing do not keep it up. */
