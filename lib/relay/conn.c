@@ -25,7 +25,7 @@
 #define LINGER_NS 3000000000
 
 /* How often it is looked whether a client has got its last bytes, and how often by a relay that
- * drains: clients come back only when they see the end. The next tick of the wheel is the soonest. */
+ * drains, at each tick of the wheel: clients come back only when they see the end. */
 #define LINGER_STEP_NS 50000000
 #define DRAIN_STEP_NS  TIMER_TICK_NS
 
