@@ -106,6 +106,7 @@ static int open_to_read(const char *path, struct stat *info, char *why)
 
     if (!error)
         return fd;
+    *info = (struct stat){0};
     if (fd >= 0)
         close(fd);
     snprintf(why, PRIVATE_FILE_WHY, "cannot be read: %s", strerror(-error));

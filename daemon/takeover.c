@@ -225,9 +225,9 @@ static int send_sockets(int fd, const struct sockets *sockets)
                              .msg_control = control,
                              .msg_controllen = CMSG_SPACE(size)};
 
-    if (sockets->copy_count > MAX_SOCKETS)
-        return -E2BIG;
     struct cmsghdr *part = CMSG_FIRSTHDR(&message);
+    if (!part || sockets->copy_count > MAX_SOCKETS)
+        return -E2BIG;
     part->cmsg_level = SOL_SOCKET;
     part->cmsg_type = SCM_RIGHTS;
     part->cmsg_len = CMSG_LEN(size);
