@@ -11,17 +11,6 @@
 #include "log.h"
 #include "private_file.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 /* Whether there is a filter to add to. */
 static bool filtered;
 
@@ -46,8 +35,7 @@ int sandbox_enter(const struct config *config, const char *config_file, bool kee
 {
     if (config->sandbox == SANDBOX_OFF)
         return 0;
-    /* Sanitizers start programs, and look into the process from outside. */
-    if (SANITIZED)
+    if (SANDBOX_LEFT_OUT)
         return settle(config, -EOPNOTSUPP, "not in a build with sanitizers");
     /* Neither a core file nor another process of the same user shall show the keys. */
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -6,6 +6,19 @@
 
 #include "config.h"
 
+/* Whether this build does without it: sanitizers start programs, and look into the process from
+ * outside. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_LEFT_OUT 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANDBOX_LEFT_OUT 1
+#endif
+#endif
+#ifndef SANDBOX_LEFT_OUT
+#define SANDBOX_LEFT_OUT 0
+#endif
+
 /*
  * Enters the sandbox that the configuration asks for, after privilege_drop() and before there are
  * threads. 0; or, for SANDBOX_ON alone, -EOPNOTSUPP where the kernel lacks a part of it or -errno.

@@ -29,6 +29,16 @@ void service_remove_folder(void)
     assert_int_equal(system(command), 0);
 }
 
+const char *service_path(const char *name)
+{
+    static char paths[4][160];
+    static unsigned at;
+    char *path = paths[at++ % 4];
+
+    snprintf(path, sizeof(paths[0]), "%s/%s", service_folder, name);
+    return path;
+}
+
 void service_write_text(const struct cell *cell, const char *text)
 {
     FILE *out = fopen(service_file, "w");

@@ -13,6 +13,9 @@ extern char service_folder[64], service_file[96], service_key[96];
 void service_make_folder(void);
 void service_remove_folder(void);
 
+/* A file in it, by its name; valid until the fourth call after. */
+const char *service_path(const char *name);
+
 /* Writes a configuration with one plain listener and limits; more tables may stand behind them. */
 void service_write_config(const struct cell *cell, const char *limits);
 

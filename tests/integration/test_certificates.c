@@ -107,16 +107,6 @@ static void await_metric(struct process *daemon, const char *name, double value)
 
 /* ---- Files ---- */
 
-static const char *in_folder(const char *name)
-{
-    static char paths[4][160];
-    static unsigned at;
-    char *path = paths[at++ % 4];
-
-    snprintf(path, sizeof(paths[0]), "%s/%s", service_folder, name);
-    return path;
-}
-
 static void write_text(const char *path, const char *text)
 {
     FILE *out = fopen(path, "w");
@@ -137,10 +127,10 @@ static hyperderp_certificate *install(const char *host, char pin[PIN])
     assert_int_equal(hyperderp_certificate_write(certificate, &chain, &key), 0);
     assert_int_equal(hyperderp_certificate_hash(certificate, hash), 0);
     pin_of(hash, pin);
-    write_text(in_folder("fresh"), chain);
-    assert_int_equal(rename(in_folder("fresh"), in_folder("chain.pem")), 0);
-    write_text(in_folder("fresh"), key);
-    assert_int_equal(rename(in_folder("fresh"), in_folder("key.pem")), 0);
+    write_text(service_path("fresh"), chain);
+    assert_int_equal(rename(service_path("fresh"), service_path("chain.pem")), 0);
+    write_text(service_path("fresh"), key);
+    assert_int_equal(rename(service_path("fresh"), service_path("key.pem")), 0);
     hyperderp_pem_free(chain);
     hyperderp_pem_free(key);
     return certificate;
@@ -160,7 +150,7 @@ static void write_config_with_files(const struct cell *cell)
     char tls[400];
 
     snprintf(tls, sizeof(tls), "hostname = \"a.example\"\ncert = \"%s\"\nkey = \"%s\"\n",
-             in_folder("chain.pem"), in_folder("key.pem"));
+             service_path("chain.pem"), service_path("key.pem"));
     write_config(cell, tls);
 }
 
@@ -233,7 +223,7 @@ static void test_first_start_makes_one(void **state)
     write_config(*state, "hostname = \"203.0.113.5\"\n");
     struct process *daemon = service_start();
     assert_contains(process_log(daemon), "made a self-signed certificate for 203.0.113.5");
-    assert_int_equal(stat(in_folder("certs/self-signed.key"), &info), 0);
+    assert_int_equal(stat(service_path("certs/self-signed.key"), &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
     pin_of_derpmap(pin);
     expect_pin(daemon, pin);
@@ -297,7 +287,7 @@ static void test_bad_pair_keeps_the_old_one(void **state)
     hyperderp_certificate_free(install("a.example", first));
     write_config_with_files(*state);
     struct process *daemon = service_start();
-    write_text(in_folder("chain.pem"), "this is no certificate\n");
+    write_text(service_path("chain.pem"), "this is no certificate\n");
     process_await_log(daemon, "the certificate that was read before stays in use");
     assert_contains(process_log(daemon), "no certificate in the chain file");
     expect_pin(daemon, first);
@@ -327,7 +317,7 @@ static void test_mistakes_are_told(void **state)
     process_free(daemon);
 
     hyperderp_certificate_free(install("a.example", pin));
-    write_text(in_folder("key.pem"), "no key\n");
+    write_text(service_path("key.pem"), "no key\n");
     daemon = service_refuses(CONFIG);
     assert_contains(process_log(daemon), "no private key without a passphrase in the key file");
     process_free(daemon);

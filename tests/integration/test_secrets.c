@@ -129,16 +129,6 @@ struct secrets {
     char mesh_text[2 * HYPERDERP_MESH_KEY_SIZE + 1];
 };
 
-static const char *in_folder(const char *name)
-{
-    static char paths[4][160];
-    static unsigned at;
-    char *path = paths[at++ % 4];
-
-    snprintf(path, sizeof(paths[0]), "%s/%s", service_folder, name);
-    return path;
-}
-
 static void write_text(const char *path, const char *format, const char *text, mode_t mode)
 {
     FILE *out = fopen(path, "w");
@@ -153,14 +143,14 @@ static void write_text(const char *path, const char *format, const char *text, m
 static void make_secrets(struct secrets *secrets, const char *key_format)
 {
     service_make_folder();
-    assert_int_equal(mkdir(in_folder("certs"), 0700), 0);
+    assert_int_equal(mkdir(service_path("certs"), 0700), 0);
     assert_int_equal(hyperderp_private_key_generate(&secrets->key), 0);
     hyperderp_private_key_format(&secrets->key, secrets->key_text);
     write_text(service_key, key_format, secrets->key_text, 0600);
     randombytes_buf(secrets->mesh_key, sizeof(secrets->mesh_key));
     sodium_bin2hex(secrets->mesh_text, sizeof(secrets->mesh_text), secrets->mesh_key,
                    sizeof(secrets->mesh_key));
-    write_text(in_folder("mesh.key"), "%s\n", secrets->mesh_text, 0600);
+    write_text(service_path("mesh.key"), "%s\n", secrets->mesh_text, 0600);
 }
 
 /* Of the relay's key and the region's there is one copy each, in the vault. The bytes at the ends
@@ -181,7 +171,7 @@ static void expect_in_vault_alone(const struct process *daemon, const struct sec
 /* The other node has a key of its own, which does not matter here. */
 static struct process *start_other(const struct cell *cell)
 {
-    FILE *out = fopen(in_folder("other.toml"), "w");
+    FILE *out = fopen(service_path("other.toml"), "w");
 
     assert_non_null(out);
     fprintf(out,
@@ -189,11 +179,11 @@ static struct process *start_other(const struct cell *cell)
             "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
             "[mesh]\nkey_file = \"%s\"\n"
             "[metrics]\naddress = \"\"\n[stun]\naddress = \"\"\n[io]\nengine = \"%s\"\n",
-            cell->workers, in_folder("other.key"), in_folder("mesh.key"),
+            cell->workers, service_path("other.key"), service_path("mesh.key"),
             hyperderp_engine_name(cell->engine));
     assert_int_equal(fclose(out), 0);
     struct process *other =
-        process_spawn(DAEMON, (const char *[]){"-c", in_folder("other.toml"), NULL}, -1);
+        process_spawn(DAEMON, (const char *[]){"-c", service_path("other.toml"), NULL}, -1);
     process_await_ready(other);
     return other;
 }
@@ -210,7 +200,7 @@ static void write_config(const struct cell *cell, const struct process *other, c
              "[mesh]\nkey_file = \"%s\"\nwith = [\"http://%s\"]\n"
              "[access]\nverify_client_url = \"http://127.0.0.1:1/%s?key=%s\"\n"
              "verify_timeout = \"%s\"\n",
-             in_folder("mesh.key"), process_address(other), TOKEN, TOKEN, timeout);
+             service_path("mesh.key"), process_address(other), TOKEN, TOKEN, timeout);
     service_write_text(cell, text);
 }
 
@@ -270,7 +260,7 @@ static void test_certificate_key_in_memory(void **state)
     needs_plain_memory();
     make_secrets(&secrets, "%s\n");
     struct process *other = start_other(*state), *daemon = start_node(*state, other);
-    FILE *in = fopen(in_folder("certs/self-signed.key"), "r");
+    FILE *in = fopen(service_path("certs/self-signed.key"), "r");
     assert_non_null(in);
     EVP_PKEY *key = PEM_read_PrivateKey(in, NULL, NULL, NULL);
     assert_non_null(key);
@@ -438,8 +428,8 @@ static void test_open_files_are_refused(void **state)
     process_free(daemon);
     for (int i = 0; i < 3; i++) {
         const char *file = i == 0   ? files[0]
-                           : i == 1 ? in_folder("mesh.key")
-                                    : in_folder("certs/self-signed.key");
+                           : i == 1 ? service_path("mesh.key")
+                                    : service_path("certs/self-signed.key");
         assert_int_equal(chmod(file, 0644), 0);
         daemon = service_refuses(CONFIG);
         snprintf(line, sizeof(line), "%s: others can read or change it (mode 0644): chmod ", file);

@@ -376,24 +376,35 @@ static void a_hello_may_be_split(void **state)
     fixture_stop(&fixture);
 }
 
+/* Starts a relay with clients whose ClientHello is answered and who say nothing more, as many as
+ * there is room for. Returns the length of that hello. */
+static size_t start_with_all_places_taken(struct fixture *fixture,
+                                          const hyperderp_relay_options *options, int *fd,
+                                          uint8_t *hello, size_t room)
+{
+    const struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
+
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    fixture_start(fixture, options, 0);
+    size_t len = make_hello(hello, room);
+    for (unsigned i = 0; i < TLS_QUEUE_SHAKING; i++) {
+        fd[i] = fixture_connect_bare(fixture);
+        fixture_send(fd[i], hello, len);
+    }
+    fixture_wait(fixture, shaking_is, TLS_QUEUE_SHAKING);
+    return len;
+}
+
 /* Too many that wait for their clients: the oldest give way, and an honest client gets in. */
 static void silent_handshakes_give_way(void **state)
 {
     enum { MORE = 20 };
     hyperderp_relay_options options = options_for(state, 1);
-    struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
     static int fd[TLS_QUEUE_SHAKING + MORE];
     uint8_t hello[2048];
     struct fixture fixture;
 
-    (void)setrlimit(RLIMIT_NOFILE, &files);
-    fixture_start(&fixture, &options, 0);
-    size_t len = make_hello(hello, sizeof(hello));
-    for (unsigned i = 0; i < TLS_QUEUE_SHAKING; i++) {
-        fd[i] = fixture_connect_bare(&fixture);
-        fixture_send(fd[i], hello, len);
-    }
-    fixture_wait(&fixture, shaking_is, TLS_QUEUE_SHAKING);
+    size_t len = start_with_all_places_taken(&fixture, &options, fd, hello, sizeof(hello));
     for (unsigned i = TLS_QUEUE_SHAKING; i < TLS_QUEUE_SHAKING + MORE; i++) {
         fd[i] = fixture_connect_bare(&fixture);
         fixture_send(fd[i], hello, len);
@@ -422,19 +433,11 @@ static void gone_handshakes_make_way(void **state)
 {
     enum { GONE = 200 };
     hyperderp_relay_options options = options_for(state, 1);
-    struct rlimit files = {.rlim_cur = 4096, .rlim_max = 4096};
     static int fd[TLS_QUEUE_SHAKING + GONE];
     uint8_t hello[2048];
     struct fixture fixture;
 
-    (void)setrlimit(RLIMIT_NOFILE, &files);
-    fixture_start(&fixture, &options, 0);
-    size_t len = make_hello(hello, sizeof(hello));
-    for (unsigned i = 0; i < TLS_QUEUE_SHAKING; i++) {
-        fd[i] = fixture_connect_bare(&fixture);
-        fixture_send(fd[i], hello, len);
-    }
-    fixture_wait(&fixture, shaking_is, TLS_QUEUE_SHAKING);
+    size_t len = start_with_all_places_taken(&fixture, &options, fd, hello, sizeof(hello));
     for (unsigned i = TLS_QUEUE_SHAKING; i < TLS_QUEUE_SHAKING + GONE; i++) {
         fd[i] = fixture_connect_bare(&fixture);
         fixture_send(fd[i], hello, len);
