@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the process that relays is made of. Owned by the main thread: start.c makes it, serve.c is what
- * it does until the end, main.c frees it.
+ * What the process that relays is made of. Owned by the main thread: start.c makes it, serve.c is
+ * what it does until the end, main.c frees it.
  */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H

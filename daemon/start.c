@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From a configuration to a relay that runs: privileges, certificate, access, sockets, relay, pages. */
+/* From a configuration to a relay that runs: privileges, certificate, access, sockets, relay,
+ * pages. */
 #include "daemon.h"
 
 #include <errno.h>

@@ -29,8 +29,8 @@
 #define RATE 1000
 #define SIZE 1000
 
-/* What the pair must keep. Workers share the relay's one core, so that each of the two that a packet
- * passes through may wait for all others to have had their time. */
+/* What the pair must keep. Workers share the relay's one core, so that each of the two that a
+ * packet passes through may wait for all others to have had their time. */
 #define P99_US(workers) (SANITIZED ? 5000000 : 50000 * (int64_t)(workers))
 #define RATE_KEPT       (SANITIZED ? 0.3 : 0.9)
 #define BUSY_US         5000000
