@@ -70,9 +70,8 @@ MANPAGES := $(sort $(wildcard man/*.[1-8]))
 
 OBJ := $(BUILD)/obj
 LIB_OBJS := $(LIB_SRCS:%.c=$(OBJ)/%.o)
-# The blocking client is internal for now: programs of this tree find it in the archive, the shared
-# library carries only what its links to other nodes need.
-SO_OBJS := $(filter-out $(OBJ)/lib/client/%,$(LIB_OBJS)) $(OBJ)/lib/client/client.o
+# What sends raw bytes is for programs of this tree, which find it in the archive.
+SO_OBJS := $(filter-out $(OBJ)/lib/client/client_socket.o $(OBJ)/lib/client/stream.o,$(LIB_OBJS))
 DAEMON_OBJS := $(DAEMON_SRCS:%.c=$(OBJ)/%.o)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(OBJ)/%.o)
 FLOOR_OBJS := $(FLOOR_SRCS:%.c=$(OBJ)/%.o)

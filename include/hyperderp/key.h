@@ -21,6 +21,9 @@ extern "C" {
 /** Bytes of a raw key, public or private. */
 #define HYPERDERP_KEY_SIZE 32
 
+/** Bytes of a mesh key, the secret that the relays of a region share. */
+#define HYPERDERP_MESH_KEY_SIZE 32
+
 /** Room for the text of a public key: "nodekey:", 64 hexadecimal digits and a NUL. */
 #define HYPERDERP_KEY_TEXT_SIZE 73
 

@@ -38,9 +38,6 @@ typedef struct hyperderp_relay hyperderp_relay;
  * hyperderp_admission_answer(). */
 typedef struct hyperderp_admission hyperderp_admission;
 
-/** Bytes of a mesh key. */
-#define HYPERDERP_MESH_KEY_SIZE 32
-
 /** How a relay talks to the kernel. */
 typedef enum hyperderp_engine {
     HYPERDERP_ENGINE_AUTO = 0,     /**< io_uring where it works, else epoll; the log says which */

@@ -108,6 +108,13 @@ ssize_t client_info_frame(struct client *client, uint8_t *out, size_t room)
     return err < 0 ? err : size;
 }
 
+/* What is said of a relay that breaks the protocol. */
+static int broken(struct client *client, const char *fault)
+{
+    client->fault = fault;
+    return -EPROTO;
+}
+
 /* Reads the answer to the request. Bytes consumed, 0 for more, or a negative errno. */
 static ssize_t read_response(struct client *client, const uint8_t *buf, size_t len)
 {
@@ -126,11 +133,13 @@ static ssize_t read_response(struct client *client, const uint8_t *buf, size_t l
     if (size == 0)
         return 0;
     if (size < 0)
-        return -EPROTO;
-    if (response.status != 101)
+        return broken(client, "does not answer in HTTP");
+    if (response.status != 101) {
+        client->http_status = response.status;
         return -ECONNREFUSED;
+    }
     if (!response.upgrade_derp)
-        return -EPROTO;
+        return broken(client, "changes to another protocol than DERP");
     client->state = CLIENT_KEY;
     return size;
 }
@@ -163,13 +172,15 @@ static int handle_server_key(struct client *client, const uint8_t *payload, size
     hyperderp_key key;
 
     if (client->state != CLIENT_KEY || hello_server_key_decode(&key, payload, len) < 0)
-        return -EPROTO;
+        return broken(client, "sends a ServerKey that is none, or comes too late");
     client->state = CLIENT_INFO;
     /* In fast start ClientInfo is already under way, sealed for the key that was known. */
     if (client->options.fast_start)
-        return key_same(&key, client->server_key.bytes) ? 0 : -EPROTO;
+        return key_same(&key, client->server_key.bytes)
+                   ? 0
+                   : broken(client, "has another key than was expected");
     if (hello_secret_derive(&client->secret, &client->options.private_key, &key) < 0)
-        return -EPROTO;
+        return broken(client, "has a key that no honest relay has");
     client->server_key = key;
     message->type = CLIENT_MESSAGE_SEND_INFO;
     return 0;
@@ -187,11 +198,27 @@ static int handle_server_info(struct client *client, const uint8_t *payload, siz
     }
     err = hello_server_info_open(&client->secret, payload, len, &message->server_info);
     if (err < 0)
-        return err == -ENOMEM ? -ENOMEM : -EPROTO;
+        return err == -ENOMEM ? -ENOMEM : broken(client, "sends a ServerInfo that does not open");
     hello_secret_wipe(&client->secret);
     client->state = CLIENT_OPEN;
     message->type = CLIENT_MESSAGE_SERVER_INFO;
     return 0;
+}
+
+/* Old relays tell the key alone, or less than all of the rest. */
+static struct client_present read_present(const uint8_t *payload, size_t len)
+{
+    const uint8_t *at = payload + HYPERDERP_KEY_SIZE;
+    struct client_present present = {.port = 0};
+
+    if (len < HYPERDERP_KEY_SIZE + sizeof(present.ip) + 2)
+        return present;
+    memcpy(present.ip, at, sizeof(present.ip));
+    at += sizeof(present.ip);
+    present.port = (uint16_t)(at[0] << 8 | at[1]);
+    if (len > HYPERDERP_KEY_SIZE + sizeof(present.ip) + 2)
+        present.flags = at[2];
+    return present;
 }
 
 static uint32_t read_u32(const uint8_t *at)
@@ -227,6 +254,7 @@ static int handle_frame(struct client *client, uint8_t type, const uint8_t *payl
     case FRAME_PEER_PRESENT:
         message->type = CLIENT_MESSAGE_PEER_PRESENT;
         memcpy(message->peer.bytes, payload, HYPERDERP_KEY_SIZE);
+        message->present = read_present(payload, len);
         return 0;
     case FRAME_PING:
     case FRAME_PONG:
@@ -261,10 +289,10 @@ static ssize_t read_frame(struct client *client, const uint8_t *buf, size_t len,
     if (frame_header_decode(buf, len, &header) == 0)
         return 0;
     bounds = bounds_of(header.type);
-    if (header.length < bounds.min || header.length > bounds.max)
-        return -EPROTO;
     if (client->state == CLIENT_KEY && header.type != FRAME_SERVER_KEY)
-        return -EPROTO;
+        return broken(client, "does not speak DERP: its first frame is no ServerKey");
+    if (header.length < bounds.min || header.length > bounds.max)
+        return broken(client, "sends a frame of a length that its type does not have");
     if (len - FRAME_HEADER_SIZE < header.length)
         return 0;
     err = handle_frame(client, header.type, buf + FRAME_HEADER_SIZE, header.length, message);

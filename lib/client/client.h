@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A DERP client without sockets: bytes from the relay in, messages out. Any loop, blocking or not,
- * can drive it; client_socket.h is the blocking one. Internal for now.
+ * The client's side of DERP, pure: bytes of the relay in, messages out. It has no buffers and no
+ * TLS; session.h, which programs outside this library use, adds these, the relay's links and
+ * hyper-derp-bench have their own.
  */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
@@ -40,12 +41,20 @@ enum client_message_type {
     CLIENT_MESSAGE_OTHER,      /* a frame that this client does not know; frame_type, payload */
 };
 
+/* What a relay tells of a peer that is there; zeros when it is an old one. */
+struct client_present {
+    uint8_t ip[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint16_t port;
+    uint8_t flags; /* enum peer_present_flags */
+};
+
 struct client_message {
     enum client_message_type type;
     uint8_t frame_type;
     hyperderp_key peer;
     enum peer_gone_reason reason;
-    const uint8_t *payload; /* inside the buffer that was read; valid as long as that */
+    struct client_present present; /* of CLIENT_MESSAGE_PEER_PRESENT */
+    const uint8_t *payload;        /* inside the buffer that was read; valid as long as that */
     size_t len;
     uint32_t reconnect_in_ms, try_for_ms;
     struct server_info server_info;
@@ -66,6 +75,8 @@ struct client {
     hyperderp_key server_key;
     struct hello_secret secret; /* wiped when ServerInfo has come */
     size_t scanned;             /* of the response head */
+    unsigned http_status;       /* of the response, when it is another than 101 */
+    const char *fault; /* why it is broken, in words that go on from "the relay "; or NULL */
 };
 
 /* Copies the options (but for host, which must outlive the client). 0, or -EINVAL for a host that

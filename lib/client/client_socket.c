@@ -1,87 +1,76 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A blocking DERP client: the client core on a stream. */
+/* A blocking DERP client: a session, driven by a socket. */
 #include "client/client_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "client/channel_socket.h"
 #include "client/dial.h"
-#include "client/stream.h"
+#include "client/session.h"
 
 struct client_socket {
-    struct client_stream stream;
-    struct client client;
-    char *host;
+    hyperderp_client *session;
+    int fd;
 };
 
-static int send_bytes(struct client_socket *s, const void *bytes, size_t len, int64_t deadline)
+static struct channel *channel_of(const struct client_socket *s)
 {
-    struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
-
-    return client_stream_send(&s->stream, &piece, 1, deadline);
+    return &s->session->channel;
 }
 
 /* The next message of any type but CLIENT_MESSAGE_NONE. */
 static int next_message(struct client_socket *s, struct client_message *message, int64_t deadline)
 {
-    struct client_stream *stream = &s->stream;
-    ssize_t n;
     int err;
 
-    for (;;) {
-        if (stream->buffer != NULL) {
-            n = client_read(&s->client, stream->buffer + stream->start, stream->end - stream->start,
-                            message);
-            if (n < 0)
-                return (int)n;
-            stream->start += (size_t)n;
-            if (message->type != CLIENT_MESSAGE_NONE)
-                return 0;
-        }
-        err = client_stream_fill(stream, deadline);
+    while ((err = session_next(s->session, message)) == -EAGAIN) {
+        err = channel_write_all(channel_of(s), s->fd, 0, deadline); /* of the handshake */
+        if (err == 0)
+            err = channel_read(channel_of(s), s->fd, deadline);
         if (err < 0)
-            return err;
+            break;
     }
+    (void)channel_write_some(channel_of(s), s->fd);
+    return err;
 }
 
 static int handshake(struct client_socket *s, int64_t deadline)
 {
-    size_t room = CLIENT_MAX_REQUEST + strlen(s->host);
-    uint8_t *out = malloc(room);
     struct client_message message = {.type = CLIENT_MESSAGE_NONE};
-    ssize_t n;
-    int err;
+    int err = 0;
 
-    if (out == NULL)
-        return -ENOMEM;
-    n = client_request(&s->client, out, room);
-    err = n < 0 ? (int)n : send_bytes(s, out, (size_t)n, deadline);
     while (err == 0 && message.type != CLIENT_MESSAGE_SERVER_INFO) {
         err = next_message(s, &message, deadline);
-        if (err == 0 && message.type == CLIENT_MESSAGE_SEND_INFO) {
-            n = client_info_frame(&s->client, out, room);
-            err = n < 0 ? (int)n : send_bytes(s, out, (size_t)n, deadline);
-        }
         /* A relay that never stops sending other frames must not keep us here. */
         if (err == 0 && message.type != CLIENT_MESSAGE_SERVER_INFO && dial_time_left(deadline) == 0)
             err = -ETIMEDOUT;
     }
-    free(out);
     return err;
 }
 
-/* Fast start needs the relay's key before the client core begins: given, or by TLS. */
-static int init_client(struct client_socket *s, struct client_options *options)
+/* The session, and with TLS the name: the one given, or that of the address. */
+static int make_session(struct client_socket *s, const char *address,
+                        const struct client_options *options, const struct client_tls_options *tls)
 {
-    if (s->stream.tls != NULL && options->fast_start &&
-        hyperderp_key_is_zero(&options->server_key)) {
-        if (!s->stream.tls->has_relay_key)
-            return -ENOKEY;
-        options->server_key = s->stream.tls->relay_key;
-    }
-    return client_init(&s->client, options);
+    struct session_options own = {
+        .client = *options, .tls = tls != NULL ? tls->client : NULL, .max_output = SIZE_MAX};
+    char *host = NULL, *port = NULL, fault[HYPERDERP_FAULT_SIZE];
+    int err = tls != NULL ? dial_split(address, &host, &port) : 0;
+
+    if (err < 0)
+        return err;
+    if (own.client.host == NULL)
+        own.client.host = address;
+    own.name = tls != NULL && tls->name != NULL ? tls->name : host;
+    err = session_new(&s->session, &own, fault);
+    hyperderp_private_key_wipe(&own.client.private_key);
+    free(host);
+    free(port);
+    return err;
 }
 
 /* fd -1: dials. */
@@ -89,30 +78,26 @@ static int connect_socket(struct client_socket **out, int fd, const char *addres
                           const struct client_options *options,
                           const struct client_tls_options *tls, int timeout_ms)
 {
-    struct client_options own = *options;
-    struct client_socket *s;
     int64_t deadline = dial_deadline(timeout_ms);
-    int err;
+    struct client_socket *s = calloc(1, sizeof(*s));
+    int err = -ENOMEM;
 
     *out = NULL;
     if (tls != NULL && tls->fault != NULL)
         tls->fault[0] = '\0';
-    s = calloc(1, sizeof(*s));
-    if (s == NULL) {
+    if (s != NULL)
+        err = make_session(s, address, options, tls);
+    if (err < 0) {
         if (fd >= 0)
             close(fd);
-        return -ENOMEM;
+        free(s);
+        return err;
     }
-    s->stream.fd = fd;
-    s->host = strdup(options->host != NULL ? options->host : address);
-    err = s->host == NULL ? -ENOMEM : client_stream_connect(&s->stream, address, tls, deadline);
-    own.host = s->host;
-    if (err == 0)
-        err = init_client(s, &own);
-    hyperderp_private_key_wipe(&own.private_key);
-    if (err == 0)
-        err = handshake(s, deadline);
+    s->fd = fd >= 0 ? fd : dial(address, deadline);
+    err = s->fd < 0 ? s->fd : handshake(s, deadline);
     if (err < 0) {
+        if (tls != NULL && tls->fault != NULL)
+            snprintf(tls->fault, HYPERDERP_FAULT_SIZE, "%s", channel_of(s)->tls->fault);
         client_socket_close(s);
         return err;
     }
@@ -152,40 +137,26 @@ void client_socket_close(struct client_socket *s)
 {
     if (s == NULL)
         return;
-    client_stream_close(&s->stream);
-    client_wipe(&s->client);
-    free(s->host);
+    channel_say_goodbye(channel_of(s), s->fd);
+    if (s->fd >= 0)
+        close(s->fd);
+    hyperderp_client_free(s->session);
     free(s);
 }
 
 int client_socket_fd(const struct client_socket *s)
 {
-    return s->stream.fd;
+    return s->fd;
 }
 
 const hyperderp_key *client_socket_key(const struct client_socket *s)
 {
-    return &s->client.public_key;
+    return &s->session->client.public_key;
 }
 
-int client_socket_send(struct client_socket *s, const hyperderp_key *to, const void *packet,
-                       size_t len, int timeout_ms)
+const hyperderp_key *client_socket_relay_key(const struct client_socket *s)
 {
-    uint8_t header[FRAME_PACKET_OVERHEAD];
-    struct iovec pieces[2] = {
-        {.iov_base = header, .iov_len = sizeof(header)},
-        {.iov_base = (void *)(uintptr_t)packet, .iov_len = len},
-    };
-
-    if (len > FRAME_MAX_PACKET)
-        return -EMSGSIZE;
-    client_packet_header(header, to, len);
-    return client_stream_send(&s->stream, pieces, 2, dial_deadline(timeout_ms));
-}
-
-int client_socket_send_raw(struct client_socket *s, const void *bytes, size_t len, int timeout_ms)
-{
-    return send_bytes(s, bytes, len, dial_deadline(timeout_ms));
+    return &s->session->client.server_key;
 }
 
 int client_socket_recv(struct client_socket *s, struct client_message *message, int timeout_ms)
@@ -193,19 +164,38 @@ int client_socket_recv(struct client_socket *s, struct client_message *message, 
     return next_message(s, message, dial_deadline(timeout_ms));
 }
 
-const hyperderp_key *client_socket_relay_key(const struct client_socket *s)
+int client_socket_send(struct client_socket *s, const hyperderp_key *to, const void *packet,
+                       size_t len, int timeout_ms)
 {
-    return &s->client.server_key;
+    uint8_t header[FRAME_PACKET_OVERHEAD];
+    const struct iovec pieces[2] = {
+        {.iov_base = header, .iov_len = sizeof(header)},
+        {.iov_base = (void *)(uintptr_t)packet, .iov_len = len},
+    };
+
+    if (len > FRAME_MAX_PACKET)
+        return -EMSGSIZE;
+    client_packet_header(header, to, len);
+    return channel_transmit(channel_of(s), s->fd, pieces, 2, dial_deadline(timeout_ms));
 }
+
+int client_socket_send_raw(struct client_socket *s, const void *bytes, size_t len, int timeout_ms)
+{
+    const struct iovec piece = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+
+    return channel_transmit(channel_of(s), s->fd, &piece, 1, dial_deadline(timeout_ms));
+}
+
+/* ---- Of TLS alone ---- */
 
 const char *client_socket_suite(const struct client_socket *s)
 {
-    return s->stream.tls != NULL ? s->stream.tls->suite : NULL;
+    return channel_of(s)->tls != NULL ? channel_of(s)->tls->suite : NULL;
 }
 
 const char *client_socket_alert(const struct client_socket *s)
 {
-    const struct client_tls *tls = s->stream.tls;
+    const struct client_tls *tls = channel_of(s)->tls;
 
     return tls != NULL && tls->error < 0 ? tls_alert_name(tls->rx.alert) : NULL;
 }
@@ -213,12 +203,22 @@ const char *client_socket_alert(const struct client_socket *s)
 int client_socket_send_record(struct client_socket *s, enum tls_content type, const void *bytes,
                               size_t len, size_t part, int timeout_ms)
 {
-    return client_stream_send_record(&s->stream, type, bytes, len, part, dial_deadline(timeout_ms));
+    int64_t deadline = dial_deadline(timeout_ms);
+    int err = channel_await_writing(channel_of(s), s->fd, deadline);
+
+    if (err == 0)
+        err = channel_send_record(channel_of(s), type, bytes, len);
+    return err < 0 ? err : channel_write_all(channel_of(s), s->fd, part, deadline);
 }
 
 int client_socket_send_key_update(struct client_socket *s, bool request, int timeout_ms)
 {
-    return client_stream_send_key_update(&s->stream, request, dial_deadline(timeout_ms));
+    int64_t deadline = dial_deadline(timeout_ms);
+    int err = channel_await_writing(channel_of(s), s->fd, deadline);
+
+    if (err == 0)
+        err = channel_send_key_update(channel_of(s), request);
+    return err < 0 ? err : channel_write_all(channel_of(s), s->fd, 0, deadline);
 }
 
 int client_socket_send_alert(struct client_socket *s, enum tls_alert alert, int timeout_ms)
@@ -232,5 +232,7 @@ int client_socket_send_alert(struct client_socket *s, enum tls_alert alert, int 
 int client_socket_send_unsealed(struct client_socket *s, const void *bytes, size_t len,
                                 int timeout_ms)
 {
-    return client_stream_write(&s->stream, bytes, len, dial_deadline(timeout_ms));
+    int err = channel_send_unsealed(channel_of(s), bytes, len);
+
+    return err < 0 ? err : channel_write_all(channel_of(s), s->fd, 0, dial_deadline(timeout_ms));
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A blocking DERP client over TCP or TLS, for tests and tools. One thread at a time. Every
- * timeout_ms bounds the whole call (but for the look-up of a name, which the system's resolver
- * bounds); negative: no bound.
+ * A blocking DERP client over TCP or TLS, for this tree's tests and tools: hyperderp/client.h's,
+ * with what breaks the rules (raw bytes, records, alerts) and without its limits. One thread at a
+ * time. Every timeout_ms bounds the whole call (but for the look-up of a name, which the system's
+ * resolver bounds); negative: no bound.
  */
 #ifndef CLIENT_CLIENT_SOCKET_H
 #define CLIENT_CLIENT_SOCKET_H

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -77,49 +76,77 @@ int dial_split(const char *address, char **host, char **port)
     return -ENOMEM;
 }
 
-/* Returns a connected socket or a negative errno. */
-static int connect_one(const struct addrinfo *to, int64_t deadline)
+int dial_look_up(const char *address, struct addrinfo **list)
 {
-    int fd, err = 0, one = 1;
-    socklen_t len = sizeof(err);
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    char *host, *port;
+    int err = dial_split(address, &host, &port);
+
+    *list = NULL;
+    if (err < 0)
+        return err;
+    switch (getaddrinfo(host, port, &hints, list)) {
+    case 0:
+        break;
+    case EAI_MEMORY:
+        err = -ENOMEM;
+        break;
+    default:
+        err = -ENOENT;
+    }
+    free(host);
+    free(port);
+    return err;
+}
+
+int dial_begin(const struct addrinfo *to)
+{
+    int fd, err, one = 1;
 
     fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, to->ai_protocol);
     if (fd < 0)
         return -errno;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (connect(fd, to->ai_addr, to->ai_addrlen) < 0) {
-        err = -errno;
-        if (err == -EINPROGRESS) {
-            err = dial_wait(fd, POLLOUT, deadline);
-            if (err == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-                err = errno;
-            err = err > 0 ? -err : err;
-        }
-    }
-    if (err < 0) {
+    if (connect(fd, to->ai_addr, to->ai_addrlen) == 0 || errno == EINPROGRESS)
+        return fd;
+    err = -errno;
+    close(fd);
+    return err;
+}
+
+int dial_finish(int fd)
+{
+    socklen_t len = sizeof(int);
+    int err = 0;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? -errno : -err;
+}
+
+/* Returns a connected socket or a negative errno. */
+static int connect_one(const struct addrinfo *to, int64_t deadline)
+{
+    int fd = dial_begin(to), err;
+
+    if (fd < 0)
+        return fd;
+    err = dial_wait(fd, POLLOUT, deadline);
+    if (err == 0)
+        err = dial_finish(fd);
+    if (err < 0)
         close(fd);
-        return err;
-    }
-    return fd;
+    return err < 0 ? err : fd;
 }
 
 int dial(const char *address, int64_t deadline)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    char *host, *port;
-    int fd;
+    struct addrinfo *list;
+    int fd = dial_look_up(address, &list);
 
-    fd = dial_split(address, &host, &port);
     if (fd < 0)
         return fd;
     fd = -ENOENT;
-    if (getaddrinfo(host, port, &hints, &list) == 0) {
-        for (struct addrinfo *each = list; each != NULL && fd < 0; each = each->ai_next)
-            fd = connect_one(each, deadline);
-        freeaddrinfo(list);
-    }
-    free(host);
-    free(port);
+    for (struct addrinfo *each = list; each != NULL && fd < 0; each = each->ai_next)
+        fd = connect_one(each, deadline);
+    freeaddrinfo(list);
     return fd;
 }

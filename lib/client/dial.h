@@ -3,6 +3,7 @@
 #ifndef CLIENT_DIAL_H
 #define CLIENT_DIAL_H
 
+#include <netdb.h>
 #include <stdint.h>
 
 /* A deadline is a time of CLOCK_MONOTONIC in milliseconds, or -1 when there is none. */
@@ -15,6 +16,15 @@ int dial_wait(int fd, short events, int64_t deadline);
 /* Splits "HOST:PORT" or "[IPV6]:PORT" into two strings that the caller frees. 0, -EINVAL, -ENOMEM.
  */
 int dial_split(const char *address, char **host, char **port);
+
+/* Looks an address up: what freeaddrinfo() frees. 0, -EINVAL for another form, -ENOENT for a name
+ * that does not resolve, -ENOMEM. Asks the system's resolver, which may take its time. */
+int dial_look_up(const char *address, struct addrinfo **list);
+
+/* Begins to connect a socket that does not block, or returns what went wrong at once. When it is
+ * ready for POLLOUT, dial_finish() tells what came of it: 0 or a negative errno. */
+int dial_begin(const struct addrinfo *to);
+int dial_finish(int fd);
 
 /* Connects. A non-blocking socket, or -EINVAL for an address of another form, -ENOENT for a name
  * that does not resolve, -ETIMEDOUT, what connect() said. */

@@ -133,10 +133,10 @@ static bool skip_head(struct attacker *attacker, struct client_stream *stream)
         int error = client_stream_fill(stream, dial_deadline(PATIENCE_MS));
         if (error)
             return attack_fault(attacker, "waiting for the upgrade", error);
-        uint8_t *from = stream->buffer + stream->start;
-        uint8_t *end = memmem(from, stream->end - stream->start, "\r\n\r\n", 4);
+        uint8_t *from = stream->channel.in + stream->channel.start;
+        uint8_t *end = memmem(from, stream->channel.end - stream->channel.start, "\r\n\r\n", 4);
         if (end) {
-            stream->start += (size_t)(end - from) + 4;
+            stream->channel.start += (size_t)(end - from) + 4;
             return true;
         }
     }
@@ -145,8 +145,8 @@ static bool skip_head(struct attacker *attacker, struct client_stream *stream)
 /* The content of the next message, which is short; NULL when it has not come yet. */
 static uint8_t *next_message(struct client_stream *stream, size_t *len)
 {
-    uint8_t *from = stream->buffer + stream->start;
-    size_t there = stream->end - stream->start, head = 2;
+    uint8_t *from = stream->channel.in + stream->channel.start;
+    size_t there = stream->channel.end - stream->channel.start, head = 2;
 
     if (there < 4)
         return NULL;
@@ -157,7 +157,7 @@ static uint8_t *next_message(struct client_stream *stream, size_t *len)
     }
     if (there < head + *len)
         return NULL;
-    stream->start += head + *len;
+    stream->channel.start += head + *len;
     return from + head;
 }
 

@@ -364,15 +364,15 @@ static ssize_t receive_some(int fd, void *out, size_t len)
         ssize_t got = recv(fd, out, len, MSG_DONTWAIT);
         return got >= 0 ? got : -errno;
     }
-    while (stream->start == stream->end && error == 0)
+    while (stream->channel.start == stream->channel.end && error == 0)
         error = client_stream_fill(stream, fixture_now_ms() + FIXTURE_PATIENCE_MS);
     assert_int_not_equal(error, -ETIMEDOUT);
     if (error)
         return error == -EPIPE ? 0 : error;
-    if (len > stream->end - stream->start)
-        len = stream->end - stream->start;
-    memcpy(out, stream->buffer + stream->start, len);
-    stream->start += len;
+    if (len > stream->channel.end - stream->channel.start)
+        len = stream->channel.end - stream->channel.start;
+    memcpy(out, stream->channel.in + stream->channel.start, len);
+    stream->channel.start += len;
     return (ssize_t)len;
 }
 

@@ -333,8 +333,9 @@ static void nothing_of_tls_on_a_plain_connection(void **state)
     struct client_stream stream = {.fd = -1};
 
     (void)state;
-    assert_int_equal(client_stream_send_key_update(&stream, true, -1), -EINVAL);
-    assert_int_equal(client_stream_send_record(&stream, TLS_CONTENT_DATA, "x", 1, 0, -1), -EINVAL);
+    assert_int_equal(channel_send_key_update(&stream.channel, true), -EINVAL);
+    assert_int_equal(channel_send_record(&stream.channel, TLS_CONTENT_DATA, "x", 1), -EINVAL);
+    assert_int_equal(channel_send_alert(&stream.channel, TLS_ALERT_CLOSE_NOTIFY), -EINVAL);
     client_stream_close(&stream);
 }
 
