@@ -318,6 +318,33 @@ struct client_socket *fixture_join(const struct fixture *fixture, int receive_bu
     return client;
 }
 
+/* As a DERPMap has it. */
+static const char *certificate_pin(void)
+{
+    static char pin[sizeof("sha256-raw:") + 2 * HYPERDERP_CERTIFICATE_HASH_SIZE] = "sha256-raw:";
+    uint8_t hash[HYPERDERP_CERTIFICATE_HASH_SIZE];
+    char *at = strchr(pin, ':') + 1;
+
+    assert_int_equal(hyperderp_certificate_hash(fixture_certificate(), hash), 0);
+    for (size_t i = 0; i < sizeof(hash); i++, at += 2)
+        snprintf(at, 3, "%02x", hash[i]);
+    return pin;
+}
+
+hyperderp_client_options fixture_client_options(const struct fixture *fixture)
+{
+    hyperderp_client_options options;
+
+    hyperderp_client_options_init(&options);
+    options.host = fixture->address;
+    options.security = HYPERDERP_CLIENT_PLAIN;
+    if (over_tls) {
+        options.security = HYPERDERP_CLIENT_TLS_PIN;
+        options.pin = certificate_pin();
+    }
+    return options;
+}
+
 static int connect_tls(const struct fixture *fixture)
 {
     const struct client_tls_options tls = {.client = trust()};

@@ -7,6 +7,7 @@
 #ifndef TESTS_UNIT_RELAY_FIXTURE_H
 #define TESTS_UNIT_RELAY_FIXTURE_H
 
+#include <hyperderp/client.h>
 #include <hyperderp/counters.h>
 
 #include "client/client_socket.h"
@@ -69,6 +70,10 @@ struct client_socket *fixture_join_with(const struct fixture *fixture,
  * NULL. */
 struct client_socket *fixture_join_over(const struct fixture *fixture, int fd,
                                         const struct client_info *info);
+
+/* For a public client (hyperderp/client.h) of this relay, which knows it by its certificate's hash.
+ */
+hyperderp_client_options fixture_client_options(const struct fixture *fixture);
 
 /* A connected blocking socket that has sent nothing, but what TLS needs. Closed by
  * fixture_hang_up(). */
