@@ -109,7 +109,9 @@ REPLAYS := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/replay_%)
 SIMULATE := $(BUILD)/tests/simulation/simulate
 TOML_DECODER := $(BUILD)/tests/toml-decoder
 CONFIG_PAGES := $(BUILD)/config-pages
-TESTS := $(SIMULATE) $(CONFIG_PAGES) $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) \
+# The public client at work, for the tests in tests/interop.
+EXERCISE := $(BUILD)/tests/client/exercise
+TESTS := $(SIMULATE) $(CONFIG_PAGES) $(TOML_DECODER) $(EXERCISE) $(UNIT_TESTS) $(DAEMON_TESTS) $(INTEGRATION_TESTS) \
 	$(TORTURE_TESTS) $(REPLAYS)
 
 # ---- Flags -------------------------------------------------------------------------------------
@@ -201,6 +203,7 @@ $(OBJ)/tests/daemon/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) $(CMOCK
 $(OBJ)/docs/generate/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/tests/toml/%.o: OBJ_FLAGS = -Iinclude -Idaemon $(DAEMON_CFLAGS) -fPIE
 $(OBJ)/bench/%.o: OBJ_FLAGS = -Iinclude -Ilib -fPIE
+$(OBJ)/tests/client/%.o: OBJ_FLAGS = -Iinclude -fPIE
 $(OBJ)/tests/%.o: OBJ_FLAGS = -Iinclude -Ilib $(CMOCKA_CFLAGS) -fPIE
 $(OBJ)/tests/torture/%.o: OBJ_FLAGS = -Iinclude -Ilib -Itests/integration $(CMOCKA_CFLAGS) -fPIE
 $(DAEMON_FUZZ:%=$(OBJ)/tests/fuzz/fuzz_%.o): OBJ_FLAGS = -Iinclude -Idaemon -fPIE
@@ -288,6 +291,9 @@ $(OBJ)/daemon/status_page.o: daemon/status_page.html
 $(TOML_DECODER): $(OBJ)/tests/toml/toml_decoder.o $(DAEMON_PARTS) $(ARCHIVE) $(BUILD)/flags \
 		$(BUILD)/sources
 	$(call link,$(DAEMON_LIBS) -lm)
+
+$(EXERCISE): $(OBJ)/tests/client/exercise.o $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
+	$(call link)
 
 $(CONFIG_PAGES): $(OBJ)/docs/generate/config_pages.o $(DAEMON_PARTS) $(ARCHIVE) $(BUILD)/flags \
 		$(BUILD)/sources
@@ -410,7 +416,8 @@ run: $(DAEMON) $(BENCH) ## build and start a relay on 127.0.0.1:3340, for trying
 RESULTS = $(BUILD)/results/$@
 RUNNER = tests/run-tests --results $(RESULTS)
 TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
-	HYPER_DERP_BENCH=$(abspath $(BENCH)) HYPER_DERP_FLOOR=$(abspath $(FLOOR)) SAN=$(call quoted,$(SAN)) \
+	HYPER_DERP_BENCH=$(abspath $(BENCH)) HYPER_DERP_FLOOR=$(abspath $(FLOOR)) \
+	HYPER_DERP_EXERCISE=$(abspath $(EXERCISE)) SAN=$(call quoted,$(SAN)) \
 	CC=$(call quoted,$(CC)) WERROR=$(WERROR) GNUMAKE=$(call quoted,$(MAKE_COMMAND)) \
 	SONAME=$(SONAME) VERSION=$(VERSION)
 
@@ -487,7 +494,7 @@ check-simulation: $(SIMULATE) ## the relay in a simulated world: SEEDS=FROM-TO, 
 check-integration: $(INTEGRATION_TESTS) $(DAEMON) $(BENCH) ## tests that start the daemon
 	$(call run_suites,integration)
 
-check-interop: $(DAEMON) $(BENCH) ## tests with Tailscale's own client, also against derper itself; they need Go
+check-interop: $(DAEMON) $(BENCH) $(EXERCISE) ## tests with Tailscale's own client, also against derper itself; they need Go
 	$(call run_suites,interop)
 
 check-e2e: $(DAEMON) ## two real tailscaled that reach each other through the daemon alone; needs Go
@@ -588,4 +595,5 @@ help: ## this list
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d) $(FLOOR_OBJS:.o=.d)
 -include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
+-include $(OBJ)/tests/client/exercise.d
 -include $(FUZZ_SIMULATED:.o=.d) $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)

@@ -151,6 +151,11 @@ embed_refuses() {
     [ "$status" != 0 ] && [ "$status" -lt 126 ]
 }
 
+chat_runs() {
+    LD_LIBRARY_PATH=$stage/usr/local/lib tests/install/chat.sh "$stage/$1" \
+        "$stage/usr/local/bin/hyper-derp"
+}
+
 public_cc_runs() {
     [ "$(LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/$1")" = "$VERSION" ]
 }
@@ -207,6 +212,8 @@ for kind in shared static; do
     try "public.cc, c++17, $kind" build "$CXX" c++17 tests/install/public.cc $kind "public-$kind"
     try "public.cc runs, $kind" public_cc_runs "public-$kind"
     try "embed.c runs, $kind" embed_runs "embed-$kind-c11"
+    try "client-chat.c, c11, $kind" build "$CC" c11 examples/client-chat.c $kind "chat-$kind"
+    try "client-chat.c runs, $kind" chat_runs "chat-$kind"
 done
 try "embed.c refuses a wrong key" embed_refuses 127.0.0.1:0 nodekey:12
 try "embed.c refuses a wrong address" embed_refuses nonsense
