@@ -77,8 +77,7 @@ int channel_send_record(struct channel *channel, enum tls_content type, const vo
                         size_t len) __attribute__((warn_unused_result));
 int channel_send_key_update(struct channel *channel, bool request)
     __attribute__((warn_unused_result));
-int channel_send_alert(struct channel *channel, enum tls_alert alert)
-    __attribute__((warn_unused_result));
+int channel_send_alert(struct channel *channel, enum tls_alert alert);
 
 /* So many bytes were sent. */
 void channel_sent(struct channel *channel, size_t len);

@@ -85,6 +85,17 @@ static int send_all(hyperderp_client *s, const uint8_t *bytes, ssize_t size)
     return size < 0 ? (int)size : channel_send(&s->channel, &piece, 1, SIZE_MAX);
 }
 
+/* Any relay, or the one that the options name. */
+static bool is_expected(const hyperderp_client *s, const hyperderp_key *key)
+{
+    return hyperderp_key_is_zero(&s->expected) || hyperderp_key_equal(&s->expected, key);
+}
+
+static int fail_as_unexpected(hyperderp_client *s)
+{
+    return fail(s, -EPROTO, "the relay has another key than was expected");
+}
+
 static int send_request(hyperderp_client *s)
 {
     size_t room = CLIENT_MAX_REQUEST + strlen(s->host);
@@ -104,6 +115,8 @@ static int begin(hyperderp_client *s)
     const struct client_tls *tls = s->channel.tls;
     int err;
 
+    if (tls != NULL && tls->has_relay_key && !is_expected(s, &tls->relay_key))
+        return fail_as_unexpected(s);
     if (s->options.fast_start && hyperderp_key_is_zero(&s->options.server_key)) {
         if (tls == NULL || !tls->has_relay_key)
             return fail(s, -ENOKEY,
@@ -127,9 +140,8 @@ static int introduce(hyperderp_client *s)
     uint8_t frame[HELLO_MAX_CLIENT_INFO];
     int err;
 
-    if (!hyperderp_key_is_zero(&s->expected) &&
-        !hyperderp_key_equal(&s->expected, &s->client.server_key))
-        return fail(s, -EPROTO, "the relay has another key than was expected");
+    if (!is_expected(s, &s->client.server_key))
+        return fail_as_unexpected(s);
     err = send_all(s, frame, client_info_frame(&s->client, frame, sizeof(frame)));
     if (err < 0)
         return fail(s, err, "%s", strerror(-err));

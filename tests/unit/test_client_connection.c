@@ -283,9 +283,10 @@ static void peers_that_are_gone(void **state)
     message = expect(connection, HYPERDERP_MESSAGE_PEER_GONE);
     assert_true(hyperderp_key_equal(&message->peer, &nobody));
     assert_int_equal(message->reason, HYPERDERP_GONE_NOT_HERE);
-    hyperderp_key key = key_of(other);
-    assert_int_equal(hyperderp_connection_send(connection, &key, "x", 1, PATIENCE), 0);
-    expect(other, HYPERDERP_MESSAGE_PACKET);
+    /* Who has sent something is missed. */
+    hyperderp_key key = key_of(other), to = key_of(connection);
+    assert_int_equal(hyperderp_connection_send(other, &to, "x", 1, PATIENCE), 0);
+    expect(connection, HYPERDERP_MESSAGE_PACKET);
     hyperderp_connection_close(other);
     message = expect(connection, HYPERDERP_MESSAGE_PEER_GONE);
     assert_true(hyperderp_key_equal(&message->peer, &key));
@@ -403,7 +404,11 @@ static void keys_of_relays(void **state)
         ping(connection);
         hyperderp_connection_close(connection);
         client.server_key = nobody;
-        expect_refused(&fixture, &client, -EPROTO, "another key than was expected");
+        /* In the clear a relay closes when it cannot open what fast start brings. */
+        if (fast && !fixture_is_tls())
+            expect_refused(&fixture, &client, -EPIPE, "before it let the client in");
+        else
+            expect_refused(&fixture, &client, -EPROTO, "another key than was expected");
     }
     fixture_wait(&fixture, counters_connections_are, 0);
     fixture_stop(&fixture);
