@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "memory/memory.h"
 #include "relay/acceptor.h"
 #include "relay/conn.h"
 #include "relay/drainer.h"
@@ -72,11 +73,11 @@ int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned inde
     struct worker *worker = calloc(1, sizeof(*worker));
     if (!worker)
         return -ENOMEM;
-    worker->counters = aligned_alloc(_Alignof(struct counters), sizeof(*worker->counters));
+    worker->counters = memory_aligned_alloc(_Alignof(struct counters), sizeof(*worker->counters));
     int error = worker->counters ? io_loop_new(&worker->loop, relay->engine, CHUNKS, relay->sqpoll)
                                  : -ENOMEM;
     if (error) {
-        free(worker->counters);
+        memory_aligned_free(worker->counters);
         free(worker);
         return error;
     }
@@ -110,7 +111,7 @@ void worker_free(struct worker *worker)
     frame_pool_destroy(&worker->frames);
     mailbox_destroy(&worker->mailbox);
     io_loop_free(worker->loop);
-    free(worker->counters);
+    memory_aligned_free(worker->counters);
     free(worker);
 }
 

@@ -6,13 +6,14 @@
 
 #include <link.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
+
+#include "memory/memory.h"
 
 /* The library's functions for one size of key, as the processor has them. */
 struct calls {
@@ -97,12 +98,12 @@ static const struct calls *calls_of(const struct tls_suite *suite)
 struct gcm *gcm_new(const struct tls_suite *suite)
 {
     const struct calls *calls = calls_of(suite);
-    void *memory = NULL;
 
     pthread_once(&looked_up, look_up);
-    if (!calls || !found || posix_memalign(&memory, VECTOR, sizeof(struct gcm)) != 0)
+    struct gcm *gcm = calls && found ? memory_aligned_alloc(VECTOR, sizeof(*gcm)) : NULL;
+    if (!gcm)
         return NULL;
-    struct gcm *gcm = memset(memory, 0, sizeof(struct gcm));
+    memset(gcm, 0, sizeof(*gcm));
     gcm->calls = calls;
     return gcm;
 }
@@ -112,7 +113,7 @@ void gcm_free(struct gcm *gcm)
     if (!gcm)
         return;
     explicit_bzero(gcm, sizeof(*gcm));
-    free(gcm);
+    memory_aligned_free(gcm);
 }
 
 void gcm_set_key(struct gcm *gcm, const uint8_t *key)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# includes.sh [ROOT]: dependencies point one way, wire <- tls <- io <- relay <- daemon; the client
+# includes.sh [ROOT]: dependencies point one way, memory <- wire <- tls <- io <- relay <- daemon; the client
 # stands below the relay, whose links are clients. The daemon and the examples use the public headers alone, the public
 # headers use nothing of lib/, and lib/wire does no I/O and reads no clock.
 set -eu
@@ -10,11 +10,12 @@ cd "${1:-$(dirname "$0")/../..}"
 declare -A may=(
     [include/hyperderp]="include/hyperderp"
     [lib]="lib include/hyperderp"
-    [lib/wire]="lib/wire include/hyperderp"
-    [lib/tls]="lib/tls lib/wire include/hyperderp"
-    [lib/io]="lib/io lib/tls lib/wire include/hyperderp"
-    [lib/relay]="lib/relay lib/client lib/io lib/tls lib/wire include/hyperderp"
-    [lib/client]="lib/client lib/tls lib/wire include/hyperderp"
+    [lib/memory]="lib/memory include/hyperderp"
+    [lib/wire]="lib/wire lib/memory include/hyperderp"
+    [lib/tls]="lib/tls lib/wire lib/memory include/hyperderp"
+    [lib/io]="lib/io lib/tls lib/wire lib/memory include/hyperderp"
+    [lib/relay]="lib/relay lib/client lib/io lib/tls lib/wire lib/memory include/hyperderp"
+    [lib/client]="lib/client lib/tls lib/wire lib/memory include/hyperderp"
     [daemon]="daemon include/hyperderp"
     [examples]="include/hyperderp"
 )
