@@ -61,6 +61,7 @@ DAEMON_SRCS := $(sort $(wildcard daemon/*.c))
 BENCH_SRCS := $(sort $(wildcard bench/*.c))
 FLOOR_SRCS := $(sort $(wildcard bench/floor/*.c))
 UNIT_SRCS := $(sort $(wildcard tests/unit/*.c))
+MISUSE_SRCS := $(sort $(wildcard tests/unit/misuse/*.c))
 DAEMON_TEST_SRCS := $(sort $(wildcard tests/daemon/*.c))
 INTEGRATION_SRCS := $(sort $(wildcard tests/integration/*.c))
 TORTURE_SRCS := $(sort $(wildcard tests/torture/*.c))
@@ -224,7 +225,7 @@ all: $(DAEMON) $(BENCH) $(FLOOR) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build ev
 # Two stamps, rewritten only when their contents change. `flags` makes every object anew when a
 # flag, the compiler or its version is another; `sources` links anew when a file came or went.
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
-SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(FLOOR_SRCS) $(UNIT_SRCS) \
+SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(FLOOR_SRCS) $(UNIT_SRCS) $(MISUSE_SRCS) \
 	$(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS)
 PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES) $(PLAIN_LIBS)
 
@@ -304,6 +305,17 @@ $(BENCH): $(BENCH_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 
 $(FLOOR): $(FLOOR_OBJS) $(ARCHIVE) $(BUILD)/flags $(BUILD)/sources
 	$(call link)
+
+# The names of all public functions, for the test that calls each of them as it should not be.
+PUBLIC_FUNCTIONS := $(BUILD)/generated/public_functions.inc
+$(PUBLIC_FUNCTIONS): $(HEADERS)
+	@mkdir -p $(@D)
+	$(Q)cat $(HEADERS) | tr '\n' ' ' | grep -oE 'HYPERDERP_API [^;(]*\(' | \
+		sed -E 's/.*[ *]([a-z0-9_]+)\($$/"\1",/' | grep '^"hyperderp_' | sort >$@
+
+$(OBJ)/tests/unit/test_api_misuse.o: $(PUBLIC_FUNCTIONS)
+$(OBJ)/tests/unit/test_api_misuse.o: OBJ_FLAGS = -Iinclude -Ilib $(CMOCKA_CFLAGS) -I$(BUILD)/generated -fPIE
+$(BUILD)/tests/unit/test_api_misuse: $(MISUSE_SRCS:%.c=$(OBJ)/%.o)
 
 # Lets an allocation fail.
 $(BUILD)/tests/unit/test_no_memory: LINK_WRAPS := -Wl,--wrap=malloc
@@ -594,6 +606,6 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(LIB_OBJS:.o=.d) $(DAEMON_OBJS:.o=.d) $(BENCH_OBJS:.o=.d) $(FLOOR_OBJS:.o=.d)
--include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
+-include $(patsubst %.c,$(OBJ)/%.d,$(UNIT_SRCS) $(MISUSE_SRCS) $(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS) $(FUZZ_SRCS) tests/fuzz/replay.c)
 -include $(OBJ)/tests/client/exercise.d
 -include $(FUZZ_SIMULATED:.o=.d) $(FUZZ_LIB_OBJS:.o=.d) $(FUZZ_DAEMON_OBJS:.o=.d) $(FUZZ_SRCS:%.c=$(FUZZ)/obj/%.d)

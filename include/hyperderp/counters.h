@@ -2,7 +2,8 @@
 /**
  * @file counters.h
  * What a relay tells of itself: counters, its workers, its peers. Every function may be called by
- * any thread while the relay exists, also before its start and after its end, and stops no worker.
+ * any thread while the relay exists, also before its start and after its end, and stops no worker;
+ * all but hyperderp_relay_peers() may be called from callbacks too.
  */
 #ifndef HYPERDERP_COUNTERS_H
 #define HYPERDERP_COUNTERS_H
@@ -217,7 +218,7 @@ typedef struct hyperderp_peer_info {
 /**
  * Reads the counters. Costs some hundred loads and holds up nobody.
  *
- * @param relay  the relay.
+ * @param relay  the relay; for NULL nothing is filled in.
  * @param out    its `size` is set by the caller; receives as much of the struct as that allows.
  */
 HYPERDERP_API void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *out);
@@ -258,7 +259,7 @@ HYPERDERP_API int hyperderp_relay_worker(const hyperderp_relay *relay, unsigned 
  * @param out    receives an array of *count entries for hyperderp_peers_free(); NULL for none.
  * @param count  receives their number.
  * @param size   bytes of an entry as the caller was compiled.
- * @return 0, -EINVAL for NULL or a size of 0, or -ENOMEM.
+ * @return 0; -EINVAL for NULL or a size of 0; -EBUSY from a callback; -ENOMEM.
  */
 HYPERDERP_API int hyperderp_relay_peers_sized(const hyperderp_relay *relay,
                                               hyperderp_peer_info **out, size_t *count,

@@ -54,15 +54,18 @@ HYPERDERP_API int hyperderp_key_parse(hyperderp_key *out, const char *text);
  * Writes the text form of a public key, "nodekey:" and 64 lower-case hexadecimal digits.
  *
  * @param key   the key.
- * @param text  receives HYPERDERP_KEY_TEXT_SIZE bytes, the last of them a NUL.
+ * @param text  receives HYPERDERP_KEY_TEXT_SIZE bytes, the last of them a NUL; "" for a key of
+ * NULL.
  */
 HYPERDERP_API void hyperderp_key_format(const hyperderp_key *key,
                                         char text[HYPERDERP_KEY_TEXT_SIZE]);
 
-/** Tells whether two keys are the same, in a time that does not depend on their contents. */
+/** Tells whether two keys are the same, in a time that does not depend on their contents; NULL is
+ * the same as nothing. */
 HYPERDERP_API bool hyperderp_key_equal(const hyperderp_key *a, const hyperderp_key *b);
 
-/** Tells whether all bytes of a key are zero: such a key names nobody. Constant time. */
+/** Tells whether all bytes of a key are zero: such a key names nobody, and neither does
+ * NULL. Constant time. */
 HYPERDERP_API bool hyperderp_key_is_zero(const hyperderp_key *key);
 
 /**
@@ -86,12 +89,13 @@ HYPERDERP_API int hyperderp_private_key_parse(hyperderp_private_key *out, const 
  * Writes the text form of a private key. The text is as secret as the key.
  *
  * @param key   the key.
- * @param text  receives HYPERDERP_PRIVATE_KEY_TEXT_SIZE bytes, the last of them a NUL.
+ * @param text  receives HYPERDERP_PRIVATE_KEY_TEXT_SIZE bytes, the last of them a NUL; "" for a key
+ *              of NULL.
  */
 HYPERDERP_API void hyperderp_private_key_format(const hyperderp_private_key *key,
                                                 char text[HYPERDERP_PRIVATE_KEY_TEXT_SIZE]);
 
-/** Computes the public key that belongs to a private one. */
+/** Computes the public key that belongs to a private one; zeros for NULL. */
 HYPERDERP_API void hyperderp_private_key_public(const hyperderp_private_key *key,
                                                 hyperderp_key *out);
 

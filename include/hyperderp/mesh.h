@@ -5,7 +5,8 @@
  * packets on to each other's clients: each connects to all others, is told there who is connected,
  * and forwards what its own clients send to those. A packet is forwarded once and never again.
  *
- * Every function may be called from any thread, at any time of the relay's life.
+ * Every function may be called from any thread, at any time of the relay's life, but not from its
+ * callbacks.
  */
 #ifndef HYPERDERP_MESH_H
 #define HYPERDERP_MESH_H
@@ -75,7 +76,7 @@ typedef struct hyperderp_mesh_peer_info {
  * @return 0; -EINVAL for an address of another form or certificates that cannot be read (the log
  *         has the reason); -ENOKEY when the relay has no mesh key; -EEXIST when this address has
  *         been added before; -ENOSPC when there are 64 already; -EBUSY when the relay drains or has
- *         ended; -ENOMEM.
+ *         ended, and from a callback; -E2BIG for options that this library does not know; -ENOMEM.
  */
 HYPERDERP_API int hyperderp_relay_add_mesh_peer(hyperderp_relay *relay,
                                                 const hyperderp_mesh_peer_options *options);
@@ -86,7 +87,7 @@ HYPERDERP_API int hyperderp_relay_add_mesh_peer(hyperderp_relay *relay,
  *
  * @param relay    the relay.
  * @param address  as it was added.
- * @return 0; -ENOENT when there is none of this address; -EINVAL for NULL.
+ * @return 0; -ENOENT when there is none of this address; -EINVAL for NULL; -EBUSY from a callback.
  */
 HYPERDERP_API int hyperderp_relay_remove_mesh_peer(hyperderp_relay *relay, const char *address);
 
@@ -98,7 +99,7 @@ HYPERDERP_API int hyperderp_relay_remove_mesh_peer(hyperderp_relay *relay, const
  * @param out    receives an array of *count entries for hyperderp_mesh_peers_free(); NULL for none.
  * @param count  receives their number.
  * @param size   bytes of an entry as the caller was compiled.
- * @return 0, -EINVAL for NULL or a size of 0, or -ENOMEM.
+ * @return 0; -EINVAL for NULL or a size of 0; -EBUSY from a callback; -ENOMEM.
  */
 HYPERDERP_API int hyperderp_relay_mesh_peers_sized(const hyperderp_relay *relay,
                                                    hyperderp_mesh_peer_info **out, size_t *count,

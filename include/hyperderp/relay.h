@@ -9,12 +9,16 @@
  * Threads: functions are safe to call from any thread unless their comment says otherwise;
  * creating, starting and freeing one relay must not overlap anything else that is done with it,
  * except that a relay inside hyperderp_relay_run() is drained or stopped by other threads. The
- * library has no globals, installs no signal handlers, prints nothing, and creates only the threads
- * that hyperderp_relay_start() announces.
+ * library installs no signal handlers, prints nothing, and creates only the threads that
+ * hyperderp_relay_start() announces. What holds for all of it, errors and misuse, sizes of structs,
+ * fork(), is in hyperderp.h.
  *
  * Callbacks run on the worker threads, whose stack has 256 KiB, and must not block: a worker that
- * waits serves nobody. They may call hyperderp_admission_answer(), hyperderp_relay_counters() and
- * the functions of key.h, and nothing else of this library.
+ * waits serves nobody. They may call what takes no lock: hyperderp_admission_answer(), what
+ * counters.h and this header tell of a relay but hyperderp_relay_peers(), hyperderp_relay_wake(),
+ * hyperderp_relay_set_log_level(), hyperderp_relay_drain() with a timeout of 0, and the functions
+ * of key.h. Everything else that is called with their own relay answers -EBUSY, or does nothing and
+ * logs an error. That holds for each callback, also where the log's is called by a thread of yours.
  */
 #ifndef HYPERDERP_RELAY_H
 #define HYPERDERP_RELAY_H
@@ -228,7 +232,7 @@ typedef struct hyperderp_listener_options {
 
     /**
      * A listening stream socket of yours instead of `address`, or -1. Owned by the relay once
-     * hyperderp_relay_add_listener() has succeeded, which sets O_NONBLOCK,
+     * hyperderp_relay_add_listener() has succeeded, which sets O_NONBLOCK, FD_CLOEXEC,
      * and TCP_NODELAY, TCP_NOTSENT_LOWAT and TCP_USER_TIMEOUT, which accepted sockets inherit.
      */
     int fd;
@@ -296,9 +300,10 @@ HYPERDERP_API void hyperderp_listener_options_init_sized(hyperderp_listener_opti
  *
  * @param out      receives the relay, which the caller frees; NULL on error.
  * @param options  settings, copied; NULL for the defaults.
- * @return 0; -EINVAL for a value out of range; -ENOMEM; -EMFILE or -ENFILE when there are no file
- *         descriptors for the workers' engines; -EIO without random bytes; -ENOSYS when options ask
- *         for io_uring and the kernel lacks or forbids it (options->log got the reason).
+ * @return 0; -EINVAL for a value out of range; -E2BIG for options that this library does not know;
+ *         -ENOMEM; -EMFILE or -ENFILE when there are no file descriptors for the workers' engines;
+ * -EIO without random bytes; -ENOSYS when options ask for io_uring and the kernel lacks or forbids
+ * it (options->log got the reason).
  */
 HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
                                       const hyperderp_relay_options *options);
@@ -310,11 +315,12 @@ HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
  * @param relay    a relay that has not been started.
  * @param options  the address or the socket; copied.
  * @return the listener's number, 0 for the first; -EINVAL for an address or socket of the wrong
- *         form, or for trusted proxies that are none; -EBUSY after the start; -ENOSPC when there
- * are 64 already; -ENOENT for a name that does not resolve; -EOPNOTSUPP when the kernel shall seal
- * records and cannot; -EEXIST for a path where something else than a socket is; -ENOMEM; or the
- * -errno of socket(), bind() or listen(), such as -EADDRINUSE, -EACCES. options.log of the relay
- * gets a line that says what failed and on what address.
+ *         form, or for trusted proxies that are none; -E2BIG for options that this library does not
+ *         know; -EBUSY after the start, and from a callback; -ENOSPC when there are 64 already;
+ * -ENOENT for a name that does not resolve; -EOPNOTSUPP when the kernel shall seal records and
+ * cannot; -EEXIST for a path where something else than a socket is; -ENOMEM; or the -errno of
+ * socket(), bind() or listen(), such as -EADDRINUSE, -EACCES. options.log of the relay gets a line
+ * that says what failed and on what address.
  */
 HYPERDERP_API int hyperderp_relay_add_listener(hyperderp_relay *relay,
                                                const hyperderp_listener_options *options);
@@ -328,7 +334,8 @@ HYPERDERP_API int hyperderp_relay_add_listener(hyperderp_relay *relay,
  *                     with a certificate.
  * @param certificate  the new one; the relay takes a reference of its own.
  * @return 0; -EINVAL for a number that is not a listener's, a listener without TLS, or a
- * certificate that OpenSSL does not take (the log has the reason); -ENOMEM. On error nothing has
+ * certificate that OpenSSL does not take (the log has the reason); -EBUSY from a callback;
+ *         -ENOMEM. On error nothing has
  *         changed.
  */
 HYPERDERP_API int hyperderp_relay_set_certificate(hyperderp_relay *relay, int listener,
@@ -378,7 +385,7 @@ HYPERDERP_API int hyperderp_relay_stun_address(const hyperderp_relay *relay, int
  * hyperderp_relay_add_stun().
  *
  * @param relay  a relay that has not been started.
- * @param fd     the socket; the relay's once this has succeeded.
+ * @param fd     the socket; the relay's once this has succeeded, which sets FD_CLOEXEC.
  * @return the number of the socket; -EINVAL for what is no UDP socket; and as
  *         hyperderp_relay_add_stun().
  */
@@ -403,7 +410,8 @@ HYPERDERP_API int hyperderp_relay_stun_fd(const hyperderp_relay *relay, int stun
  * Starts the workers, each a thread of its own with all signals blocked, and returns. From now on
  * the listeners accept.
  *
- * @return 0; -EINVAL without a listener; -EBUSY when the relay was started before; -ENOMEM or
+ * @return 0; -EINVAL without a listener; -EBUSY when the relay was started before, and from a
+ *         callback; -ENOMEM or
  *         -EAGAIN when a thread or its memory cannot be had: then no worker is left running.
  */
 HYPERDERP_API int hyperderp_relay_start(hyperderp_relay *relay);
@@ -425,7 +433,8 @@ HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
  * @param relay       a running relay.
  * @param timeout_ms  how long to wait; 0 only begins the drain, or asks whether it is done.
  * @return 0 when no connection is left, also when the relay had ended before; -ETIMEDOUT while some
- *         are; -EINVAL before the start.
+ *         are; -EINVAL before the start; -EBUSY from a callback that would wait: then nothing is
+ *         begun.
  */
 HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms);
 
@@ -444,7 +453,7 @@ HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout
  *                   is.
  * @param spread_ms  within which all are sent away, at most 60,000; fewer clients take less, a
  *                   millisecond each.
- * @return 0; -EINVAL for a longer time.
+ * @return 0; -EINVAL for a longer time; -EBUSY from a callback.
  */
 HYPERDERP_API int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spread_ms);
 
@@ -452,14 +461,15 @@ HYPERDERP_API int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spr
  * Closes every connection at once, ends the workers and waits for them; hyperderp_relay_run()
  * returns. A relay that was stopped before is left as it is, and so is one that was not started:
  * a stop that comes before the start is lost. The counters can still be read afterwards, and are
- * exact. Not from a callback.
+ * exact. From a callback of the relay, whose worker it would wait for, it does nothing and logs an
+ * error; hyperderp_relay_drain() with a timeout of 0 is what a callback may begin. NULL is allowed.
  */
 HYPERDERP_API void hyperderp_relay_stop(hyperderp_relay *relay);
 
 /**
  * Stops the relay if it runs and frees it with all it owns. NULL is allowed. No other thread may be
- * inside a function of this relay, and tickets of admit() must have been answered. Not from a
- * callback.
+ * inside a function of this relay, and tickets of admit() must have been answered. From a callback
+ * of the relay it does nothing and logs an error: the relay is still there then.
  */
 HYPERDERP_API void hyperderp_relay_free(hyperderp_relay *relay);
 
@@ -468,7 +478,7 @@ HYPERDERP_API void hyperderp_relay_free(hyperderp_relay *relay);
  * also when its client has left meanwhile, and before its relay is freed.
  *
  * @param ticket   the ticket; invalid after the call.
- * @param verdict  HYPERDERP_ALLOW; anything else denies.
+ * @param verdict  HYPERDERP_ALLOW; anything else denies, also what is no verdict.
  */
 HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
                                               hyperderp_verdict verdict);
@@ -479,7 +489,7 @@ HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
  * a moment later. A client that admit() has let in this moment may not be there yet; links to other
  * nodes of the region are no connections of a key.
  *
- * @return 0; -ENOENT when the key has no connection here; -EINVAL for NULL.
+ * @return 0; -ENOENT when the key has no connection here; -EINVAL for NULL; -EBUSY from a callback.
  */
 HYPERDERP_API int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyperderp_key *key);
 
@@ -487,7 +497,8 @@ HYPERDERP_API int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyper
  * Changes the limits. They hold for what happens from now on: connections and packets that are
  * there already stay, a deadline that runs is kept.
  *
- * @return 0; -EINVAL for a value out of range: then nothing is changed.
+ * @return 0; -EINVAL for a value out of range, -E2BIG for a limit that this library does not know,
+ *         -EBUSY from a callback: then nothing is changed.
  */
 HYPERDERP_API int hyperderp_relay_set_limits(hyperderp_relay *relay,
                                              const hyperderp_limits *limits);
@@ -501,10 +512,11 @@ HYPERDERP_API void hyperderp_relay_set_log_level(hyperderp_relay *relay, hyperde
  */
 HYPERDERP_API void hyperderp_relay_wake(hyperderp_relay *relay);
 
-/** Tells the relay's public key, by which clients know it. */
+/** Tells the relay's public key, by which clients know it; a key of zeros for a relay of NULL. */
 HYPERDERP_API void hyperderp_relay_public_key(const hyperderp_relay *relay, hyperderp_key *out);
 
-/** Tells the engine in use: HYPERDERP_ENGINE_IO_URING or HYPERDERP_ENGINE_EPOLL, never AUTO. */
+/** Tells the engine in use: HYPERDERP_ENGINE_IO_URING or HYPERDERP_ENGINE_EPOLL, never AUTO but for
+ * a relay of NULL. */
 HYPERDERP_API hyperderp_engine hyperderp_relay_engine(const hyperderp_relay *relay);
 
 /** Names an engine, "io_uring" for example; "unknown" for a value out of range. Static text. */

@@ -67,7 +67,7 @@ HYPERDERP_API int hyperderp_certificate_make(hyperderp_certificate **out, const 
  *
  * @param chain  receives the chain, NUL-terminated, for hyperderp_pem_free().
  * @param key    receives the key in the same way: a secret.
- * @return 0 or -ENOMEM; then both are NULL.
+ * @return 0; -EINVAL for NULL; or -ENOMEM: then both are NULL.
  */
 HYPERDERP_API int hyperderp_certificate_write(const hyperderp_certificate *certificate,
                                               char **chain, char **key);
@@ -75,20 +75,20 @@ HYPERDERP_API int hyperderp_certificate_write(const hyperderp_certificate *certi
 /** Wipes and frees what hyperderp_certificate_write() made. NULL is allowed. */
 HYPERDERP_API void hyperderp_pem_free(char *pem);
 
-/** Another reference to the same certificate, which it returns. */
+/** Another reference to the same certificate, which it returns; NULL for NULL. */
 HYPERDERP_API hyperderp_certificate *hyperderp_certificate_ref(hyperderp_certificate *certificate);
 
 /** Gives a reference back; the last one wipes and frees. NULL is allowed. */
 HYPERDERP_API void hyperderp_certificate_free(hyperderp_certificate *certificate);
 
-/** Seconds since the epoch when the first certificate of the chain to do so expires. */
+/** Seconds since the epoch when the first certificate of the chain to do so expires; 0 for NULL. */
 HYPERDERP_API int64_t hyperderp_certificate_expires(const hyperderp_certificate *certificate);
 
 /** Tells whether the server's own certificate is signed with its own key: then clients know it by
- * its hash alone. */
+ * its hash alone. False for NULL. */
 HYPERDERP_API bool hyperderp_certificate_is_self_signed(const hyperderp_certificate *certificate);
 
-/** Tells whether the server's own certificate is for this name or IP address. */
+/** Tells whether the server's own certificate is for this name or IP address. False for NULL. */
 HYPERDERP_API bool hyperderp_certificate_covers(const hyperderp_certificate *certificate,
                                                 const char *host);
 
@@ -96,12 +96,12 @@ HYPERDERP_API bool hyperderp_certificate_covers(const hyperderp_certificate *cer
  * The SHA-256 of the server's own certificate in DER form, which a DERPMap pins as CertName
  * "sha256-raw:" and 64 hexadecimal digits.
  *
- * @return 0, or -EIO when OpenSSL cannot.
+ * @return 0; -EINVAL for NULL; -EIO when OpenSSL cannot.
  */
 HYPERDERP_API int hyperderp_certificate_hash(const hyperderp_certificate *certificate,
                                              uint8_t hash[HYPERDERP_CERTIFICATE_HASH_SIZE]);
 
-/** Two certificates are the same, key included? */
+/** Tells whether two certificates are the same, key included; NULL is the same as nothing. */
 HYPERDERP_API bool hyperderp_certificate_equal(const hyperderp_certificate *a,
                                                const hyperderp_certificate *b);
 

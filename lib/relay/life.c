@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "relay/relay.h"
+#include "relay/within.h"
 #include "relay/worker.h"
 
 /* What a worker's stack holds is known: events, a frame or two, a log line. */
@@ -22,8 +23,10 @@
 static void run_worker(struct worker *worker)
 {
     hyperderp_relay *relay = worker->relay;
-    int error = worker_attach(worker);
+    struct within here;
 
+    within_enter(&here, &relay->log, false);
+    int error = worker_attach(worker);
     pthread_mutex_lock(&relay->lock);
     if (error)
         relay->attach_error = error;
@@ -35,6 +38,7 @@ static void run_worker(struct worker *worker)
         worker_run(worker);
     else
         relay_advance(relay, RELAY_STOPPING);
+    within_leave(&here);
 
     pthread_mutex_lock(&relay->lock);
     relay->running--;
@@ -139,6 +143,8 @@ static int start_workers(hyperderp_relay *relay, unsigned first)
 {
     if (!relay || relay->listener_count == 0)
         return -EINVAL;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     pthread_mutex_lock(&relay->life);
     int error = begin(relay);
     if (error == 0) {
@@ -190,6 +196,8 @@ int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spread_ms)
 {
     if (!relay || spread_ms > MAX_SPREAD_MS)
         return -EINVAL;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     int64_t spread = (int64_t)spread_ms * NS_PER_MS;
     int64_t enough =
         NS_PER_LEAVER * (int64_t)atomic_load_explicit(&relay->connections, memory_order_relaxed);
@@ -212,6 +220,8 @@ int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms)
 
     if (!relay || relay_phase(relay) == RELAY_NEW)
         return -EINVAL;
+    if (timeout_ms > 0 && within_relay(&relay->log))
+        return -EBUSY;
     relay_advance(relay, RELAY_DRAINING);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
@@ -231,7 +241,7 @@ int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms)
 
 void hyperderp_relay_stop(hyperderp_relay *relay)
 {
-    if (!relay)
+    if (!relay || within_refuses(&relay->log, "hyperderp_relay_stop"))
         return;
     relay_advance(relay, RELAY_STOPPING);
     if (relay_phase(relay) == RELAY_NEW)

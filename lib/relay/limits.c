@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "memory/sized.h"
 #include "relay/options.h"
 #include "relay/relay.h"
+#include "relay/within.h"
 
 #define NS_PER_MS 1000000
 #define NS_PER_S  1000000000
@@ -38,12 +40,12 @@ void limits_set(struct limits *limits, const hyperderp_limits *from)
 
 int hyperderp_relay_set_limits(hyperderp_relay *relay, const hyperderp_limits *given)
 {
-    hyperderp_limits limits = {.size = sizeof(limits)};
+    hyperderp_limits limits = {0};
 
-    if (!relay || !given || given->size < sizeof(given->size))
-        return -EINVAL;
-    memcpy(&limits, given, given->size < sizeof(limits) ? given->size : sizeof(limits));
-    int error = options_check_limits(&limits, relay->worker_count);
+    int error = relay ? sized_read(&limits, sizeof(limits), given) : -EINVAL;
+    if (error == 0)
+        error =
+            within_relay(&relay->log) ? -EBUSY : options_check_limits(&limits, relay->worker_count);
     if (error)
         return error;
     limits_set(&relay->limits, &limits);

@@ -3,6 +3,7 @@
 #include "relay/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -158,6 +159,7 @@ int listener_open(struct listener *listener, const hyperderp_listener_options *o
         proxied_free(listener);
         return fd;
     }
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     if (!is_unix)
         listener_set_tcp_options(fd);
     set_buffers(fd, socket_buffer, log);

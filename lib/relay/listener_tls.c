@@ -6,6 +6,8 @@
 
 #include <openssl/x509.h>
 
+#include "relay/within.h"
+
 /* Makes what handshakes with a certificate need: each carries the relay's key, too. */
 static int make_server(struct tls_server **out, hyperderp_relay *relay, const char *name,
                        const hyperderp_certificate *certificate, tls_choose_fn *choose)
@@ -66,6 +68,8 @@ int hyperderp_relay_set_certificate(hyperderp_relay *relay, int wanted,
     if (!relay || !certificate || wanted < -1 || wanted >= (int)relay->listener_count ||
         (wanted >= 0 && !has_tls(&relay->listeners[wanted])))
         return -EINVAL;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     /* All or none: what may fail comes first. */
     for (unsigned i = 0; i < relay->listener_count && error == 0; i++)
         if (is_meant(relay, i, wanted))

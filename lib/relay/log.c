@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "relay/within.h"
+
 void log_line(const struct log *log, hyperderp_log_level level, const char *format, ...)
 {
     if (!log_wants(log, level))
@@ -18,5 +20,8 @@ void log_line(const struct log *log, hyperderp_log_level level, const char *form
     for (char *at = line; *at; at++)
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = '?';
+    struct within here;
+    within_enter(&here, log, true);
     log->write(log->user, level, line);
+    within_leave(&here);
 }

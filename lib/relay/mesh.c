@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory/sized.h"
 #include "relay/relay.h"
 #include "relay/sink.h"
+#include "relay/within.h"
 #include "relay/worker.h"
 
 void mesh_init(struct mesh *mesh)
@@ -112,11 +114,13 @@ int hyperderp_relay_add_mesh_peer(hyperderp_relay *relay, const hyperderp_mesh_p
     char fault[HYPERDERP_FAULT_SIZE] = "";
     struct link *link;
 
-    if (!relay || !given || given->size < sizeof(given->size))
-        return -EINVAL;
-    memcpy(&options, given, given->size < sizeof(options) ? given->size : sizeof(options));
+    int error = relay ? sized_read(&options, sizeof(options), given) : -EINVAL;
+    if (error)
+        return error;
     if (!options.address)
         return -EINVAL;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     if (!relay->has_mesh_key)
         return -ENOKEY;
     if (relay_phase(relay) >= RELAY_DRAINING)
@@ -125,7 +129,7 @@ int hyperderp_relay_add_mesh_peer(hyperderp_relay *relay, const hyperderp_mesh_p
     pthread_mutex_lock(&mesh->lock);
     struct worker *worker = relay->workers[mesh->added % relay->worker_count];
     pthread_mutex_unlock(&mesh->lock);
-    int error = link_new(&link, worker, &options, fault);
+    error = link_new(&link, worker, &options, fault);
     if (error == -EINVAL)
         log_line(&relay->log, HYPERDERP_LOG_ERROR, "mesh with %s: %s", options.address, fault);
     if (error)
@@ -144,6 +148,8 @@ int hyperderp_relay_remove_mesh_peer(hyperderp_relay *relay, const char *address
 {
     if (!relay || !address)
         return -EINVAL;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     struct mesh *mesh = &relay->mesh;
     pthread_mutex_lock(&mesh->lock);
     struct link **at = find(mesh, address);
@@ -197,6 +203,8 @@ int hyperderp_relay_mesh_peers_sized(const hyperderp_relay *relay, hyperderp_mes
         return -EINVAL;
     *out = NULL;
     *count = 0;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     /* The lock is no part of what the relay is: taking it changes nothing. */
     struct mesh *mesh = (struct mesh *)(uintptr_t)&relay->mesh;
     char *entries = calloc(MESH_MAX_LINKS, size);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "memory/sized.h"
 #include "relay/relay.h"
 #include "wire/frame.h"
 
@@ -174,21 +175,13 @@ static int check(hyperderp_relay_options *options)
 int options_read(hyperderp_relay_options *out, const hyperderp_relay_options *options)
 {
     hyperderp_relay_options_init(out);
-    if (options && options->size < sizeof(options->size))
-        return -EINVAL;
-    if (options)
-        memcpy(out, options, options->size < sizeof(*out) ? options->size : sizeof(*out));
-    out->size = sizeof(*out);
-    return check(out);
+    int error = options ? sized_read(out, sizeof(*out), options) : 0;
+    return error ? error : check(out);
 }
 
 int options_read_listener(hyperderp_listener_options *out,
                           const hyperderp_listener_options *options)
 {
     hyperderp_listener_options_init(out);
-    if (!options || options->size < sizeof(options->size))
-        return -EINVAL;
-    memcpy(out, options, options->size < sizeof(*out) ? options->size : sizeof(*out));
-    out->size = sizeof(*out);
-    return 0;
+    return sized_read(out, sizeof(*out), options);
 }

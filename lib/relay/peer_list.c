@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "relay/relay.h"
+#include "relay/within.h"
 #include "relay/worker.h"
 #include "wire/frame.h"
 #include "wire/info.h"
@@ -103,6 +104,8 @@ int hyperderp_relay_peers_sized(const hyperderp_relay *relay, hyperderp_peer_inf
         return -EINVAL;
     *out = NULL;
     *count = 0;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     clock_gettime(CLOCK_MONOTONIC, &now);
     list.now = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     /* The locks are no part of what the relay is: taking one changes nothing. */
@@ -127,5 +130,7 @@ int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyperderp_key *key)
 {
     if (!relay || !key)
         return -EINVAL;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     return route_break(&relay->routes, key) > 0 ? 0 : -ENOENT;
 }

@@ -10,10 +10,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "memory/memory.h"
 #include "relay/counters.h"
 #include "relay/http_answer.h"
 #include "relay/listener_tls.h"
 #include "relay/options.h"
+#include "relay/within.h"
 #include "relay/worker.h"
 
 #define NS_PER_MS 1000000
@@ -139,7 +141,7 @@ static int make_relay(hyperderp_relay **out, const hyperderp_relay_options *opti
     if (sodium_init() < 0)
         return -EIO;
     /* The stripes of its route table keep to cache lines of their own. */
-    hyperderp_relay *relay = aligned_alloc(_Alignof(hyperderp_relay), sizeof(*relay));
+    hyperderp_relay *relay = memory_aligned_alloc(_Alignof(hyperderp_relay), sizeof(*relay));
     if (!relay)
         return -ENOMEM;
     memset(relay, 0, sizeof(*relay));
@@ -208,15 +210,16 @@ int hyperderp_relay_add_listener(hyperderp_relay *relay, const hyperderp_listene
 {
     hyperderp_listener_options options;
 
-    if (!relay || options_read_listener(&options, given) != 0)
-        return -EINVAL;
-    if (relay_phase(relay) != RELAY_NEW)
+    int error = relay ? options_read_listener(&options, given) : -EINVAL;
+    if (error)
+        return error;
+    if (relay_phase(relay) != RELAY_NEW || within_relay(&relay->log))
         return -EBUSY;
     if (relay->listener_count == RELAY_MAX_LISTENERS)
         return -ENOSPC;
     struct listener *listener = &relay->listeners[relay->listener_count];
     struct tls_server *server;
-    int error = listener_tls_make(&server, relay, &options);
+    error = listener_tls_make(&server, relay, &options);
     if (error)
         return error;
     error = listener_open(listener, &options, relay->socket_buffer, &relay->log);
@@ -260,7 +263,7 @@ int hyperderp_relay_listener_fd(const hyperderp_relay *relay, int listener)
 
 void hyperderp_relay_free(hyperderp_relay *relay)
 {
-    if (!relay)
+    if (!relay || within_refuses(&relay->log, "hyperderp_relay_free"))
         return;
     hyperderp_relay_stop(relay);
     mesh_destroy(&relay->mesh);
@@ -285,16 +288,19 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     pthread_cond_destroy(&relay->changed);
     pthread_mutex_destroy(&relay->lock);
     pthread_mutex_destroy(&relay->life);
-    free(relay);
+    memory_aligned_free(relay);
 }
 
 void hyperderp_relay_public_key(const hyperderp_relay *relay, hyperderp_key *out)
 {
-    *out = relay->public_key;
+    if (out)
+        *out = relay ? relay->public_key : (hyperderp_key){0};
 }
 
 hyperderp_engine hyperderp_relay_engine(const hyperderp_relay *relay)
 {
+    if (!relay)
+        return HYPERDERP_ENGINE_AUTO;
     return relay->engine == IO_ENGINE_URING ? HYPERDERP_ENGINE_IO_URING : HYPERDERP_ENGINE_EPOLL;
 }
 

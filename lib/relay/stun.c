@@ -11,6 +11,7 @@
 
 #include "relay/address.h"
 #include "relay/stun_batch.h"
+#include "relay/within.h"
 #include "relay/worker.h"
 
 #define RETRY_NS 100000000
@@ -38,6 +39,7 @@ int stun_use(struct stun_socket *socket, int fd)
     if (!socket->batch)
         return -ENOMEM;
     socket->fd = fd;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     stun_batch_prepare(fd);
     listener_format_address(fd, socket->address);
     return 0;
@@ -59,7 +61,7 @@ void stun_destroy(struct stun_socket *socket)
 /* Whether another one may be added. */
 static int has_place(const hyperderp_relay *relay)
 {
-    if (relay_phase(relay) != RELAY_NEW)
+    if (relay_phase(relay) != RELAY_NEW || within_relay(&relay->log))
         return -EBUSY;
     return relay->stun_count == RELAY_MAX_STUNS ? -ENOSPC : 0;
 }

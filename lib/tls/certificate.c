@@ -186,11 +186,13 @@ int hyperderp_certificate_load(hyperderp_certificate **out, const char *chain_fi
     char ignored[HYPERDERP_FAULT_SIZE], what[HYPERDERP_FAULT_SIZE] = "";
     struct file_text chain = {0}, key = {0};
 
-    if (!out || !chain_file || !key_file)
+    if (!out)
         return -EINVAL;
     *out = NULL;
     fault = fault ? fault : ignored;
     fault[0] = '\0';
+    if (!chain_file || !key_file)
+        return -EINVAL;
     int error = read_file(chain_file, &chain, fault);
     if (error == 0)
         error = read_file(key_file, &key, fault);
@@ -222,6 +224,12 @@ static char *take_text(BIO *bio)
 
 int hyperderp_certificate_write(const hyperderp_certificate *certificate, char **chain, char **key)
 {
+    if (chain)
+        *chain = NULL;
+    if (key)
+        *key = NULL;
+    if (!certificate || !chain || !key)
+        return -EINVAL;
     BIO *certificates = BIO_new(BIO_s_mem()), *secret = BIO_new(BIO_s_secmem());
     bool written = certificates && secret && PEM_write_bio_X509(certificates, certificate->leaf);
 
@@ -249,7 +257,8 @@ void hyperderp_pem_free(char *pem)
 
 hyperderp_certificate *hyperderp_certificate_ref(hyperderp_certificate *certificate)
 {
-    atomic_fetch_add_explicit(&certificate->refs, 1, memory_order_relaxed);
+    if (certificate)
+        atomic_fetch_add_explicit(&certificate->refs, 1, memory_order_relaxed);
     return certificate;
 }
 
@@ -265,12 +274,12 @@ void hyperderp_certificate_free(hyperderp_certificate *certificate)
 
 int64_t hyperderp_certificate_expires(const hyperderp_certificate *certificate)
 {
-    return certificate->expires;
+    return certificate ? certificate->expires : 0;
 }
 
 bool hyperderp_certificate_is_self_signed(const hyperderp_certificate *certificate)
 {
-    bool is = X509_self_signed(certificate->leaf, 1) == 1;
+    bool is = certificate && X509_self_signed(certificate->leaf, 1) == 1;
 
     ERR_clear_error();
     return is;
@@ -278,6 +287,8 @@ bool hyperderp_certificate_is_self_signed(const hyperderp_certificate *certifica
 
 bool hyperderp_certificate_covers(const hyperderp_certificate *certificate, const char *host)
 {
+    if (!certificate || !host)
+        return false;
     bool covers = X509_check_host(certificate->leaf, host, 0, 0, NULL) == 1 ||
                   X509_check_ip_asc(certificate->leaf, host, 0) == 1;
 
@@ -288,11 +299,16 @@ bool hyperderp_certificate_covers(const hyperderp_certificate *certificate, cons
 int hyperderp_certificate_hash(const hyperderp_certificate *certificate, uint8_t hash[32])
 {
     unsigned len = 32;
+
+    if (!certificate || !hash)
+        return -EINVAL;
     return X509_digest(certificate->leaf, EVP_sha256(), hash, &len) == 1 ? 0 : -EIO;
 }
 
 bool hyperderp_certificate_equal(const hyperderp_certificate *a, const hyperderp_certificate *b)
 {
+    if (!a || !b)
+        return false;
     int count = sk_X509_num(a->chain);
     bool same = X509_cmp(a->leaf, b->leaf) == 0 && EVP_PKEY_eq(a->key, b->key) == 1 &&
                 sk_X509_num(b->chain) == count;

@@ -59,17 +59,20 @@ int hyperderp_key_parse(hyperderp_key *out, const char *text)
 
 void hyperderp_key_format(const hyperderp_key *key, char text[HYPERDERP_KEY_TEXT_SIZE])
 {
-    format_text(key->bytes, public_prefix, text);
+    if (key && text)
+        format_text(key->bytes, public_prefix, text);
+    else if (text)
+        text[0] = '\0';
 }
 
 bool hyperderp_key_equal(const hyperderp_key *a, const hyperderp_key *b)
 {
-    return sodium_memcmp(a->bytes, b->bytes, HYPERDERP_KEY_SIZE) == 0;
+    return a && b && sodium_memcmp(a->bytes, b->bytes, HYPERDERP_KEY_SIZE) == 0;
 }
 
 bool hyperderp_key_is_zero(const hyperderp_key *key)
 {
-    return sodium_is_zero(key->bytes, HYPERDERP_KEY_SIZE) == 1;
+    return !key || sodium_is_zero(key->bytes, HYPERDERP_KEY_SIZE) == 1;
 }
 
 int hyperderp_private_key_parse(hyperderp_private_key *out, const char *text)
@@ -82,11 +85,20 @@ int hyperderp_private_key_parse(hyperderp_private_key *out, const char *text)
 void hyperderp_private_key_format(const hyperderp_private_key *key,
                                   char text[HYPERDERP_PRIVATE_KEY_TEXT_SIZE])
 {
-    format_text(key->bytes, private_prefix, text);
+    if (key && text)
+        format_text(key->bytes, private_prefix, text);
+    else if (text)
+        text[0] = '\0';
 }
 
 void hyperderp_private_key_public(const hyperderp_private_key *key, hyperderp_key *out)
 {
+    if (!out)
+        return;
+    if (!key) {
+        memset(out, 0, sizeof(*out));
+        return;
+    }
     /* Cannot fail: the base point has no small order, and the scalar is clamped inside. */
     (void)crypto_scalarmult_base(out->bytes, key->bytes);
 }

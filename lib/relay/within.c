@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The levels of a thread. */
+#include "relay/within.h"
+
+#include <stddef.h>
+
+static _Thread_local struct within *innermost;
+
+void within_enter(struct within *level, const struct log *log, bool is_line)
+{
+    *level = (struct within){.log = log, .is_line = is_line, .outer = innermost};
+    innermost = level;
+}
+
+void within_leave(const struct within *level)
+{
+    innermost = level->outer;
+}
+
+bool within_relay(const struct log *log)
+{
+    const struct within *level = innermost;
+
+    while (level && level->log != log)
+        level = level->outer;
+    return level != NULL;
+}
+
+static bool within_line(const struct log *log)
+{
+    const struct within *level = innermost;
+
+    while (level && (level->log != log || !level->is_line))
+        level = level->outer;
+    return level != NULL;
+}
+
+bool within_refuses(const struct log *log, const char *function)
+{
+    if (!within_relay(log))
+        return false;
+    if (!within_line(log))
+        log_line(log, HYPERDERP_LOG_ERROR, "%s() was called from a callback, and does nothing",
+                 function);
+    return true;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What relays a thread is inside of: as their worker, or in a callback of theirs. A public function
+ * that waits for a worker, or takes a lock that the caller of a callback may hold, would wait for
+ * its own caller there, and answers -EBUSY instead.
+ */
+#ifndef RELAY_WITHIN_H
+#define RELAY_WITHIN_H
+
+#include <stdbool.h>
+
+#include "relay/log.h"
+
+/* One level, on the stack of who goes in. A relay is told by its log, which callbacks outside of
+ * workers come from. */
+struct within {
+    const struct log *log;
+    bool is_line; /* in the callback that takes a line of the log */
+    struct within *outer;
+};
+
+/* The calling thread goes in, and out again, in this order. */
+void within_enter(struct within *level, const struct log *log, bool is_line);
+void within_leave(const struct within *level);
+
+/* Whether the calling thread is inside of this relay. */
+bool within_relay(const struct log *log);
+
+/* The same; says in the log that a function without a return value does nothing therefore, unless
+ * it is the log that the thread is in. */
+bool within_refuses(const struct log *log, const char *function);
+
+#endif
