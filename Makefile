@@ -434,7 +434,7 @@ TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
 	SONAME=$(SONAME) VERSION=$(VERSION)
 
 STYLE_CHECKS := tests/check/pages.sh tests/check/compatibility.sh tests/check/man.sh tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
-	tests/check/symbols.sh tests/check/selftest.sh
+	tests/check/symbols.sh tests/check/selftest.sh tests/check/allocations.sh tests/check/abi.sh
 
 # SEEDS=FROM-TO simulates these, however long it takes; otherwise as many as SIMULATION_SECONDS allow.
 SEEDS ?=
@@ -490,12 +490,21 @@ INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
-.PHONY: check check-style check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz check-analysis check-valgrind check-simulation
+.PHONY: check check-style check-abi abi-baseline check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz check-analysis check-valgrind check-simulation
 check: all $(INSTALLED) ## build, then run all tests
 	$(call run_suites,style unit simulation integration interop e2e tools install)
 
 check-style: $(SHARED) $(CONFIG_PAGES) ## formatting, direction of includes, exported symbols
 	$(call run_suites,style)
+
+# The baseline is that of the last release: written anew with a release, or while there is none.
+ABI_BASELINE := tests/abi/$(SONAME).abi
+check-abi: $(SHARED) ## what programs of the last release know of the library is as it was
+	@export $(TEST_ENV); tests/check/abi.sh
+
+abi-baseline: $(SHARED) ## for a release: take this library for the one that check-abi compares with
+	abidw --headers-dir include/hyperderp --drop-private-types --no-show-locs --no-corpus-path \
+		--no-comp-dir-path --no-elf-needed --out-file $(ABI_BASELINE) $(SHARED)
 
 check-unit: $(TOML_DECODER) $(UNIT_TESTS) $(DAEMON_TESTS) $(REPLAYS) $(BENCH) $(FLOOR) ## unit tests, and the fuzzers' corpora replayed
 	$(call run_suites,unit)

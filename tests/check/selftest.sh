@@ -133,6 +133,104 @@ echo '__attribute__((visibility("default"))) int stray(void) { return 0; }' >>"$
 sed -i 's/hyperderp_\*;/*;/; /local:/,/\*;/d' "$tree/libhyperderp.map"
 refuses "symbols: another name" 'exports stray: only' check_symbols
 
+# Memory that an allocator of the program's would not see.
+allocation_fault() {
+    fresh_tree
+    echo "$1" >>"$tree/lib/relay/conn.c"
+    refuses "allocations: $1" '^lib/relay/conn.c:[0-9]+: takes or gives' "$here/allocations.sh" "$tree"
+}
+fresh_tree
+mkdir "$tree/lib/memory"
+echo 'void *memory_alloc(unsigned long n) { return malloc(n); }' >"$tree/lib/memory/memory.c"
+cat >"$tree/lib/relay/conn.c" <<'EOT'
+/* free(x) is not called, nor is
+ * malloc(x) */
+const char *text = "free(x)"; /* free(x) */ void (*f)(void *) = conn_free;
+void conn_free(struct pool *pool) { pool->free(pool); memory_free(pool); pool->free--; } // free(pool)
+EOT
+accepts "allocations: a correct tree" "$here/allocations.sh" "$tree"
+allocation_fault 'void *a = malloc(3);'
+allocation_fault 'int b(void) { free(c); }'
+allocation_fault 'char *d = /* a copy */ strdup("e");'
+allocation_fault 'list_destroy(&f, free);'
+allocation_fault 'x = (struct g){.h = calloc(1, 2)};'
+
+# The last release had these; programs were built against them.
+abi_two='int hyperderp_two(const hyperderp_key *key, hyperderp_engine engine) { return key && engine; }'
+# abi_library LIMITS ENGINES NUMBER KEY DECLARATION INNER TWO: with another text in place of one that is
+# not empty.
+abi_library() {
+    local limits=${1:-unsigned first; unsigned second;} engines=${2:-HYPERDERP_ENGINE_EPOLL = 1}
+    local number=${3:-int number} key=${4:-unsigned char bytes[32];} inner=${6:-inner} two=${7:-$abi_two}
+    cat >"$tree/include/hyperderp/key.h" <<EOT
+#include <stddef.h>
+#define HYPERDERP_API __attribute__((visibility("default")))
+typedef enum hyperderp_engine { HYPERDERP_ENGINE_AUTO = 0, $engines } hyperderp_engine;
+typedef struct hyperderp_key { $key } hyperderp_key;
+typedef struct hyperderp_limits { size_t size; $limits } hyperderp_limits;
+typedef struct hyperderp_relay hyperderp_relay;
+HYPERDERP_API int hyperderp_one(hyperderp_relay *relay, const hyperderp_limits *limits, $number);
+HYPERDERP_API int hyperderp_two(const hyperderp_key *key, hyperderp_engine engine);
+${5-}
+EOT
+    cat >"$tree/library.c" <<EOT
+#include <hyperderp/key.h>
+struct hyperderp_relay { int $inner; };
+int hyperderp_one(hyperderp_relay *relay, const hyperderp_limits *limits, $number)
+{
+    return relay && limits && (long)number ? relay->$inner : 0;
+}
+$two
+EOT
+    # shellcheck disable=SC2086
+    $CC -g -shared -fPIC -fvisibility=hidden -I"$tree/include" -Wl,-soname,libhyperderp.so.0 \
+        -Wl,--version-script="$tree/libhyperderp.map" -o "$tree/library.so" "$tree/library.c"
+}
+abi_check() {
+    "$here/abi.sh" "$tree/library.so" "$tree/include" "$tree/baseline.abi"
+}
+# same NAME ARGUMENTS...  /  differs NAME PATTERN ARGUMENTS...: of abi_library().
+same() {
+    local name=$1
+    shift
+    abi_library "$@" || exit 1
+    accepts "abi: $name" abi_check
+}
+differs() {
+    local name=$1 pattern=$2
+    shift 2
+    abi_library "$@" || exit 1
+    refuses "abi: $name" "$pattern" abi_check
+}
+fresh_tree
+if command -v abidw >/dev/null; then
+    abi_library
+    abidw --headers-dir "$tree/include/hyperderp" --drop-private-types --no-show-locs \
+        --no-corpus-path --no-comp-dir-path --no-elf-needed --out-file "$tree/baseline.abi" "$tree/library.so"
+    same "nothing changed"
+    same "a further function" '' '' '' '' 'HYPERDERP_API int hyperderp_three(void);' '' \
+        "$abi_two int hyperderp_three(void) { return 3; }"
+    same "a struct of a known size has grown at its end" 'unsigned first; unsigned second; unsigned third;'
+    same "it has grown twice" 'unsigned first; unsigned second; unsigned third; const char *fourth;'
+    same "a further value of an enum" '' 'HYPERDERP_ENGINE_EPOLL = 1, HYPERDERP_ENGINE_OTHER = 2'
+    same "what is inside of an opaque type" '' '' '' '' '' 'renamed'
+    differs "a function is gone" 'hyperderp_two' '' '' '' '' '' '' ' '
+    differs "a member is gone" 'first' 'unsigned second;'
+    differs "a member is gone, and another one at the end" 'first' 'unsigned second; unsigned third;'
+    differs "members in another order" 'first' 'unsigned second; unsigned first;'
+    differs "in another order, and one more at the end" 'first' 'unsigned second; unsigned first; unsigned third;'
+    differs "a member in the midst" 'between' 'unsigned first; unsigned between; unsigned second;'
+    differs "a member in the midst, and one at the end" 'between' 'unsigned first; unsigned between; unsigned second; unsigned third;'
+    differs "another type of a member" 'first' 'unsigned char first; unsigned second;'
+    differs "another type of a member, and one at the end" 'first' 'unsigned char first; unsigned second; size_t third;'
+    differs "another value of an enum" 'HYPERDERP_ENGINE_EPOLL' '' 'HYPERDERP_ENGINE_OTHER = 1, HYPERDERP_ENGINE_EPOLL = 2'
+    differs "an argument of another type" 'hyperderp_one' '' '' 'const char *number'
+    differs "a further argument" 'hyperderp_one' '' '' 'int number, int more'
+    differs "a struct without a size has grown" 'hyperderp_key' '' '' '' 'unsigned char bytes[32]; unsigned char more;'
+else
+    echo "skip - abi: abidiff is not installed; ./bootstrap --ci installs it"
+fi
+
 # The words are in pieces here, as words.sh reads this file too.
 word_fault() {
     fresh_tree

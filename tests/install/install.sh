@@ -91,11 +91,23 @@ archive_hides_internals() {
 
 header_stands_alone() {
     echo "#include <hyperderp/$1>" >"$stage/header.c"
-    local flags
+    local flags compiler standard
     flags=$(staged_pkg_config --cflags) || return 1
+    # The library's own compiler, and the others that are there.
     # shellcheck disable=SC2086
-    $CC -std=c11 -Wall -Wextra -pedantic -Werror $flags -fsyntax-only "$stage/header.c" &&
-        $CXX -std=c++17 -Wall -Wextra -pedantic -Werror $flags -fsyntax-only -x c++ "$stage/header.c"
+    for compiler in "$CC" gcc clang; do
+        command -v ${compiler%% *} >/dev/null || continue
+        for standard in c11 c17; do
+            $compiler -std=$standard -Wall -Wextra -pedantic -Werror $flags -fsyntax-only \
+                "$stage/header.c" || return 1
+        done
+    done
+    # shellcheck disable=SC2086
+    for compiler in "$CXX" g++ clang++; do
+        command -v ${compiler%% *} >/dev/null || continue
+        $compiler -std=c++17 -Wall -Wextra -pedantic -Werror $flags -fsyntax-only -x c++ \
+            "$stage/header.c" || return 1
+    done
 }
 
 # build COMPILER STANDARD SOURCE shared|static PROGRAM
