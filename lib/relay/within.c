@@ -17,6 +17,14 @@ void within_leave(const struct within *level)
     innermost = level->outer;
 }
 
+struct within *within_exchange(struct within *other)
+{
+    struct within *before = innermost;
+
+    innermost = other;
+    return before;
+}
+
 bool within_relay(const struct log *log)
 {
     const struct within *level = innermost;

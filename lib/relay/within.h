@@ -23,6 +23,10 @@ struct within {
 void within_enter(struct within *level, const struct log *log, bool is_line);
 void within_leave(const struct within *level);
 
+/* Exchanges where a thread is, for what runs several of the relay's threads on one, as the
+ * simulation does: each has levels of its own, NULL at its begin. */
+struct within *within_exchange(struct within *innermost);
+
 /* Whether the calling thread is inside of this relay. */
 bool within_relay(const struct log *log);
 

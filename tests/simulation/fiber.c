@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "relay/within.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define FIBER_ASAN
 #elif defined(__has_feature)
@@ -95,6 +97,7 @@ void fiber_start(struct fiber *fiber, void *(*run)(void *arg), void *arg)
     fiber->run = run;
     fiber->arg = arg;
     fiber->done = false;
+    fiber->within = NULL;
     fiber->fake_stack = NULL;
     getcontext(&fiber->context);
     fiber->context.uc_stack.ss_sp = fiber->stack;
@@ -108,6 +111,8 @@ void fiber_start(struct fiber *fiber, void *(*run)(void *arg), void *arg)
 
 void fiber_resume(struct fiber *fiber)
 {
+    struct within *outside_within = within_exchange(fiber->within);
+
     current = fiber;
 #ifdef FIBER_ASAN
     __sanitizer_start_switch_fiber(&outside_fake, fiber->stack, STACK_SIZE);
@@ -121,6 +126,7 @@ void fiber_resume(struct fiber *fiber)
     __sanitizer_finish_switch_fiber(outside_fake, NULL, NULL);
 #endif
     current = NULL;
+    fiber->within = within_exchange(outside_within);
 }
 
 void fiber_yield(void)

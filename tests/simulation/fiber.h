@@ -8,14 +8,17 @@
 #include <stddef.h>
 #include <ucontext.h>
 
+struct within;
+
 struct fiber {
     ucontext_t context;
     void *stack; /* kept for the next one */
     void *(*run)(void *arg);
     void *arg;
     bool done;
-    void *fake_stack; /* of the address sanitizer */
-    void *tsan;       /* of the thread sanitizer */
+    struct within *within; /* while others run */
+    void *fake_stack;      /* of the address sanitizer */
+    void *tsan;            /* of the thread sanitizer */
 };
 
 /* Makes a fiber that has not run yet; its memory is zero, or that of one that is done. */
