@@ -156,11 +156,12 @@ allocation_fault 'list_destroy(&f, free);'
 allocation_fault 'x = (struct g){.h = calloc(1, 2)};'
 
 # The last release had these; programs were built against them.
+abi_limits='unsigned first; unsigned second; unsigned char last;'
 abi_two='int hyperderp_two(const hyperderp_key *key, hyperderp_engine engine) { return key && engine; }'
 # abi_library LIMITS ENGINES NUMBER KEY DECLARATION INNER TWO: with another text in place of one that is
 # not empty.
 abi_library() {
-    local limits=${1:-unsigned first; unsigned second;} engines=${2:-HYPERDERP_ENGINE_EPOLL = 1}
+    local limits=${1:-$abi_limits} engines=${2:-HYPERDERP_ENGINE_EPOLL = 1}
     local number=${3:-int number} key=${4:-unsigned char bytes[32];} inner=${6:-inner} two=${7:-$abi_two}
     cat >"$tree/include/hyperderp/key.h" <<EOT
 #include <stddef.h>
@@ -205,24 +206,25 @@ differs() {
 fresh_tree
 if command -v abidw >/dev/null; then
     abi_library
-    abidw --headers-dir "$tree/include/hyperderp" --drop-private-types --no-show-locs \
-        --no-corpus-path --no-comp-dir-path --no-elf-needed --out-file "$tree/baseline.abi" "$tree/library.so"
+    "$here/abi.sh" --write "$tree/library.so" "$tree/baseline.abi" >/dev/null || exit 1
     same "nothing changed"
     same "a further function" '' '' '' '' 'HYPERDERP_API int hyperderp_three(void);' '' \
         "$abi_two int hyperderp_three(void) { return 3; }"
-    same "a struct of a known size has grown at its end" 'unsigned first; unsigned second; unsigned third;'
-    same "it has grown twice" 'unsigned first; unsigned second; unsigned third; const char *fourth;'
+    same "a struct of a known size has grown at its end" "$abi_limits size_t third;"
+    same "it has grown twice" "$abi_limits size_t third; const char *fourth; struct { int sixth; } fifth;"
     same "a further value of an enum" '' 'HYPERDERP_ENGINE_EPOLL = 1, HYPERDERP_ENGINE_OTHER = 2'
     same "what is inside of an opaque type" '' '' '' '' '' 'renamed'
     differs "a function is gone" 'hyperderp_two' '' '' '' '' '' '' ' '
-    differs "a member is gone" 'first' 'unsigned second;'
-    differs "a member is gone, and another one at the end" 'first' 'unsigned second; unsigned third;'
-    differs "members in another order" 'first' 'unsigned second; unsigned first;'
-    differs "in another order, and one more at the end" 'first' 'unsigned second; unsigned first; unsigned third;'
-    differs "a member in the midst" 'between' 'unsigned first; unsigned between; unsigned second;'
-    differs "a member in the midst, and one at the end" 'between' 'unsigned first; unsigned between; unsigned second; unsigned third;'
-    differs "another type of a member" 'first' 'unsigned char first; unsigned second;'
-    differs "another type of a member, and one at the end" 'first' 'unsigned char first; unsigned second; size_t third;'
+    for end in '' ' size_t third;'; do
+        more=${end:+, and one more at the end}
+        differs "a member is gone$more" 'second' "unsigned first; unsigned char last;$end"
+        differs "members in another order$more" 'first' "unsigned second; unsigned first; unsigned char last;$end"
+        differs "a member in the midst$more" 'between' "unsigned first; unsigned between; unsigned second; unsigned char last;$end"
+        differs "another type of a member$more" 'first' "int *first; unsigned second; unsigned char last;$end"
+        differs "another type of the same size$more" 'first' "float first; unsigned second; unsigned char last;$end"
+        differs "a shorter type of a member$more" 'first' "unsigned char first; unsigned second; unsigned char last;$end"
+        differs "a member in the padding$more" 'in_padding is at byte 20' "$abi_limits unsigned in_padding;$end"
+    done
     differs "another value of an enum" 'HYPERDERP_ENGINE_EPOLL' '' 'HYPERDERP_ENGINE_OTHER = 1, HYPERDERP_ENGINE_EPOLL = 2'
     differs "an argument of another type" 'hyperderp_one' '' '' 'const char *number'
     differs "a further argument" 'hyperderp_one' '' '' 'int number, int more'

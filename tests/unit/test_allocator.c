@@ -197,9 +197,9 @@ static void pass_packets(struct client_socket *from, struct client_socket *to)
         if (client_socket_send(from, client_socket_key(to), packet, sizeof(packet),
                                FIXTURE_PATIENCE_MS) != 0)
             break;
-    /* Answered behind all packets; what a lost connection says comes at once. */
+    /* It comes back behind all others, or is dropped, or the connection has ended. */
     (void)client_socket_send(from, client_socket_key(from), packet, 1, FIXTURE_PATIENCE_MS);
-    (void)client_socket_recv(from, &message, FIXTURE_PATIENCE_MS);
+    (void)client_socket_recv(from, &message, 200);
     is_client = false;
 }
 
@@ -301,7 +301,9 @@ static void certificates_without_memory(void **state)
 
 static void blocks_are_as_asked_for(void **state)
 {
+    volatile size_t huge = SIZE_MAX / 2; /* which the compiler does not see */
     (void)state;
+
     char *block = memory_alloc(0);
     assert_non_null(block);
     block = memory_realloc(block, 10);
@@ -309,9 +311,9 @@ static void blocks_are_as_asked_for(void **state)
     memcpy(block, "123456789", 10);
     block = memory_reallocarray(block, 100, 7);
     assert_string_equal(block, "123456789");
-    assert_null(memory_reallocarray(block, SIZE_MAX / 2, 3));
+    assert_null(memory_reallocarray(block, huge, 3));
     memory_free(block);
-    assert_null(memory_calloc(SIZE_MAX / 2, 3));
+    assert_null(memory_calloc(huge, 3));
     block = memory_calloc(3, 100);
     for (unsigned i = 0; i < 300; i++)
         assert_int_equal(block[i], 0); /* though allocate() gave others */
@@ -328,7 +330,7 @@ static void blocks_are_as_asked_for(void **state)
         memset(block, 1, 100);
         memory_aligned_free(block);
     }
-    assert_null(memory_aligned_alloc(64, SIZE_MAX - 10));
+    assert_null(memory_aligned_alloc(64, 2 * huge));
     memory_aligned_free(NULL);
     memory_free(NULL);
     expect_live(0);

@@ -178,7 +178,7 @@ static void make_and_free(hyperderp_engine engine, unsigned times)
  * seen all of it once does not grow any more. */
 static void ten_thousand_leave_nothing(void **state)
 {
-    const unsigned times = SANITIZED || getenv("VALGRIND") ? 300 : 10000;
+    const unsigned times = SANITIZED || getenv("VALGRIND") ? 300 : 5000; /* on each engine */
     hyperderp_engine engine = fixture_engine(state);
 
     make_and_free(engine, times / 10);

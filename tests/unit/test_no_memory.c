@@ -22,7 +22,7 @@ void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 
 static pthread_t tester;
-static atomic_int until_failure; /* frames of workers; below 0: it has failed */
+static atomic_int until_failure = INT32_MAX; /* frames of workers; below 0: it has failed */
 
 void *__wrap_malloc(size_t size)
 {

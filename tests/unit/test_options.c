@@ -126,7 +126,8 @@ static void older_callers(void **state)
     assert_int_equal(listener.backlog, 0);
 }
 
-/* One built with a newer header gives a longer struct, of which we know the beginning. */
+/* One built with a newer header gives a longer struct, of which we know the beginning: it is
+ * refused what it asks for beyond that. */
 static void newer_callers(void **state)
 {
     struct {
@@ -147,12 +148,17 @@ static void newer_callers(void **state)
     assert_int_equal(new.options.size, sizeof(new));
     assert_int_equal(new.more[63], 0);
     new.options.workers = 9;
-    new.more[0] = 1;
+    new.more[63] = 1;
+    assert_int_equal(options_read(&options, &new.options), -E2BIG);
+    new.more[63] = 0;
     assert_int_equal(options_read(&options, &new.options), 0);
     assert_int_equal(options.workers, 9);
     assert_int_equal(options.size, sizeof(options));
     hyperderp_listener_options_init_sized(&new_listener.options, sizeof(new_listener));
     new_listener.options.backlog = 3;
+    new_listener.more[0] = 1;
+    assert_int_equal(options_read_listener(&listener, &new_listener.options), -E2BIG);
+    new_listener.more[0] = 0;
     assert_int_equal(options_read_listener(&listener, &new_listener.options), 0);
     assert_int_equal(listener.backlog, 3);
     assert_int_equal(listener.fd, -1);
