@@ -171,8 +171,12 @@ typedef struct hyperderp_counters {
     uint64_t websocket_upgrades;    /**< connections that were upgraded to WebSocket */
     uint64_t websocket_connections; /**< gauge: connections that speak DERP in WebSocket messages */
     /** times that passing packets took memory from the heap, frame_pool_misses among them: at rest
-     * as long as traffic is no heavier than it has been */
+     * as long as traffic is no heavier than it has been; without the copy that each
+     * hyperderp_local_peer_send() makes */
     uint64_t packet_allocations;
+    uint64_t local_peers;   /**< gauge: local peers (local.h), which are no connections, and not
+                                 among peers_active */
+    uint64_t local_refused; /**< packets that local peers could not send for want of room */
 } hyperderp_counters;
 
 /** Figures of one worker, since it started. */
@@ -194,7 +198,7 @@ typedef struct hyperderp_worker_info {
 /** What is known of one connected client. */
 typedef struct hyperderp_peer_info {
     hyperderp_key key;          /**< its node key */
-    char address[64];           /**< as in hyperderp_client_info */
+    char address[64];           /**< as in hyperderp_client_info; "local" for a local peer */
     char app_name[65];          /**< as in hyperderp_client_info */
     unsigned worker;            /**< the worker that owns its connection */
     bool active;                /**< packets for its key go to this connection */

@@ -38,6 +38,7 @@
 #include <hyperderp/client.h>
 #include <hyperderp/counters.h>
 #include <hyperderp/key.h>
+#include <hyperderp/local.h>
 #include <hyperderp/mesh.h>
 #include <hyperderp/relay.h>
 #include <hyperderp/tls.h>

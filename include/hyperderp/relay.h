@@ -14,7 +14,8 @@
  * fork(), is in hyperderp.h.
  *
  * Callbacks run on the worker threads, whose stack has 256 KiB, and must not block: a worker that
- * waits serves nobody. They may call what takes no lock: hyperderp_admission_answer(), what
+ * waits serves nobody. They may call what takes no lock: hyperderp_admission_answer(),
+ * hyperderp_local_peer_send(), what
  * counters.h and this header tell of a relay but hyperderp_relay_peers(), hyperderp_relay_wake(),
  * hyperderp_relay_set_log_level(), hyperderp_relay_drain() with a timeout of 0, and the functions
  * of key.h. Everything else that is called with their own relay answers -EBUSY, or does nothing and
@@ -127,7 +128,8 @@ typedef struct hyperderp_relay_options {
     /**
      * A key has its first connection (up), or lost its last one (not up). The calls for one key
      * come in this order, also when its connections belong to several workers: to that end other
-     * look-ups of keys may wait until the callback returns. May be NULL.
+     * look-ups of keys may wait until the callback returns, which therefore must not send for a
+     * local peer. For one of these it is called by the thread that adds or removes it. May be NULL.
      */
     void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
 
@@ -487,7 +489,7 @@ HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
  * Closes every connection of a key, as an access that was taken away asks for: whether the key may
  * come back is for admit() to say. The connections break at once, and their workers see to the rest
  * a moment later. A client that admit() has let in this moment may not be there yet; links to other
- * nodes of the region are no connections of a key.
+ * nodes of the region are no connections of a key, and neither is a local peer.
  *
  * @return 0; -ENOENT when the key has no connection here; -EINVAL for NULL; -EBUSY from a callback.
  */

@@ -112,7 +112,8 @@ void conn_log(const struct conn *conn, const char *what)
     if (!hyperderp_key_is_zero(&conn->key))
         key_format_short(&conn->key, key);
     log_line(log, HYPERDERP_LOG_DEBUG, "%s %s%s%s: %s",
-             conn->sink->is_link ? "mesh partner" : "client", address, *key ? " " : "", key, what);
+             conn->sink->kind == SINK_LINK ? "mesh partner" : "client", address, *key ? " " : "",
+             key, what);
 }
 
 static void deadline_passed(struct timer *timer);
@@ -191,7 +192,7 @@ struct conn *conn_call(struct worker *worker, int fd, const struct endpoint *to,
     if (!conn)
         return NULL;
     conn->link = link;
-    conn->sink->is_link = true;
+    conn->sink->kind = SINK_LINK;
     bool secured = !link->tls || secure_call(conn, link->tls, link->address.host);
     if (secured && begin(conn))
         return conn;
@@ -305,7 +306,7 @@ static void count_tls_end(const struct conn *conn, enum conn_end end)
         [CONN_END_GAVE_WAY] = HYPERDERP_TLS_GAVE_WAY,
     };
 
-    if (conn->state == CONN_TLS && !conn->sink->is_link)
+    if (conn->state == CONN_TLS && conn->sink->kind != SINK_LINK)
         counter_bump(&conn->worker->counters->tls_handshakes[outcomes[end]], 1);
 }
 
@@ -314,7 +315,7 @@ static void count_end(const struct conn *conn, enum conn_end end)
     struct counters *counters = conn->worker->counters;
 
     count_tls_end(conn, end);
-    if (conn->sink->is_link)
+    if (conn->sink->kind == SINK_LINK)
         return; /* a link has figures of its own */
     if (conn->state == CONN_OPEN) {
         counters_add(counters, COUNTER_protocol_errors, end == CONN_END_PROTOCOL);
@@ -509,7 +510,7 @@ void conn_expect_rest(struct conn *conn)
 {
     struct worker *worker = conn->worker;
 
-    if (conn->sink->is_link)
+    if (conn->sink->kind == SINK_LINK)
         return; /* a node that falls silent is noticed anyhow */
     if (conn->state == CONN_DRAINING)
         return; /* what still comes is discarded; linger_until lies where rest_due does */
@@ -565,6 +566,17 @@ static void deadline_passed(struct timer *timer)
                                                                  : CONN_END_TIMEOUT);
 }
 
+/* Somebody else has the key of a local peer. */
+static void log_stranger(const struct conn *conn)
+{
+    char address[ENDPOINT_TEXT_SIZE], key[KEY_SHORT_SIZE];
+
+    endpoint_format(&conn->sink->from, address);
+    key_format_short(&conn->key, key);
+    log_line(&conn->worker->relay->log, HYPERDERP_LOG_WARN,
+             "client %s has the key %s of a local peer, and is denied", address, key);
+}
+
 void conn_open(struct conn *conn)
 {
     struct worker *worker = conn->worker;
@@ -577,7 +589,9 @@ void conn_open(struct conn *conn)
     if (greeted)
         joined = route_join(&worker->relay->routes, &conn->key, conn->sink, &conn->peer);
     if (joined < 0) {
-        conn_close(conn, CONN_END_RESOURCES);
+        if (joined == -EEXIST)
+            log_stranger(conn);
+        conn_close(conn, joined == -EEXIST ? CONN_END_DENIED : CONN_END_RESOURCES);
         return;
     }
     conn_set_state(conn, CONN_OPEN);

@@ -42,12 +42,13 @@ struct endpoint endpoint_of_peer(int fd)
 
 void endpoint_format(const struct endpoint *endpoint, char out[ENDPOINT_TEXT_SIZE])
 {
+    static const char *const others[] = {
+        [ENDPOINT_UNKNOWN] = "unknown", [ENDPOINT_UNIX] = "unix", [ENDPOINT_LOCAL] = "local"};
     char host[INET6_ADDRSTRLEN];
     bool is_v4 = ip_is_v4(endpoint->ip);
 
     if (endpoint->kind != ENDPOINT_IP) {
-        snprintf(out, ENDPOINT_TEXT_SIZE, "%s",
-                 endpoint->kind == ENDPOINT_UNIX ? "unix" : "unknown");
+        snprintf(out, ENDPOINT_TEXT_SIZE, "%s", others[endpoint->kind]);
         return;
     }
     inet_ntop(is_v4 ? AF_INET : AF_INET6, endpoint->ip + (is_v4 ? 12 : 0), host, sizeof(host));

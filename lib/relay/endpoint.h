@@ -13,7 +13,8 @@
 enum endpoint_kind {
     ENDPOINT_UNKNOWN,
     ENDPOINT_IP,
-    ENDPOINT_UNIX, /* a socket of this machine's file system */
+    ENDPOINT_UNIX,  /* a socket of this machine's file system */
+    ENDPOINT_LOCAL, /* this program */
 };
 
 struct endpoint {
@@ -29,7 +30,7 @@ struct endpoint endpoint_read(const struct sockaddr *address);
 /* Asks the kernel for a socket's peer. */
 struct endpoint endpoint_of_peer(int fd);
 
-/* Writes "192.0.2.1:443" or "[2001:db8::1]:443"; "unix" or "unknown" for others. */
+/* Writes "192.0.2.1:443" or "[2001:db8::1]:443"; "unix", "local" or "unknown" for others. */
 void endpoint_format(const struct endpoint *endpoint, char out[ENDPOINT_TEXT_SIZE]);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "relay/forward_mesh.h"
+#include "relay/local.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
 #include "wire/key.h"
@@ -44,7 +45,7 @@ static struct sink *find_destination(struct conn *conn, const uint8_t *key,
         peer_unref(peer);
         return NULL;
     }
-    if (!sink->is_link) /* its own relay tells who is there */
+    if (sink->kind != SINK_LINK) /* its own relay tells who is there */
         counters_add(worker->counters, COUNTER_packet_allocations,
                      peer_note_recipient(conn->peer, peer, sink));
     forget(at_hand);
@@ -97,7 +98,7 @@ void forward_refuse(struct conn *conn, const uint8_t *key, enum frame_kind kind,
     send_peer_gone(conn->worker, conn->sink, &peer, PEER_GONE_NOT_HERE);
 }
 
-/* Looks up the destination and turns the frame into what it shall receive, unless it is a link.
+/* Looks up the destination and turns the frame into what it shall receive, if it is a client.
  * NULL when there is none. */
 static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum frame_kind *kind)
 {
@@ -115,19 +116,30 @@ static struct sink *prepare(struct conn *conn, uint8_t *bytes, size_t size, enum
         forward_refuse(conn, key, *kind, why);
         return NULL;
     }
-    if (sink->is_link)
+    if (sink->kind != SINK_CLIENT)
         return sink;
     bytes[0] = FRAME_RECV_PACKET;
     memcpy(key, conn->key.bytes, sizeof(conn->key.bytes));
     return sink;
 }
 
+/* A whole SendPacket frame is for somebody else than a client. */
+static void forward_elsewhere(struct conn *conn, struct sink *sink, const uint8_t *bytes,
+                              size_t size, enum frame_kind kind)
+{
+    if (sink->kind == SINK_LINK)
+        forward_to_link(conn->worker, &conn->key, sink, bytes, size, kind);
+    else
+        local_receive(conn->worker, sink, &conn->key, bytes + FRAME_PACKET_OVERHEAD,
+                      size - FRAME_PACKET_OVERHEAD, kind);
+}
+
 void forward_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size)
 {
     enum frame_kind kind;
     struct sink *sink = prepare(conn, bytes, size, &kind);
-    if (sink && sink->is_link)
-        forward_to_link(conn, sink, bytes, size, kind);
+    if (sink && sink->kind != SINK_CLIENT)
+        forward_elsewhere(conn, sink, bytes, size, kind);
     else if (sink)
         sink_push_chunk(conn->worker, sink, chunk, bytes, size, kind);
 }
@@ -136,9 +148,9 @@ void forward_frame(struct conn *conn, struct frame *frame)
 {
     enum frame_kind kind;
     struct sink *sink = prepare(conn, frame->data, frame->size, &kind);
-    if (!sink || sink->is_link) {
+    if (!sink || sink->kind != SINK_CLIENT) {
         if (sink)
-            forward_to_link(conn, sink, frame->data, frame->size, kind);
+            forward_elsewhere(conn, sink, frame->data, frame->size, kind);
         frame_free(&conn->worker->frames, frame);
         return;
     }
@@ -169,7 +181,9 @@ void forward_peer_gone(struct worker *worker, struct peer *peer)
         if (to->serial == 0)
             continue;
         struct sink *sink = route_find_sink(&relay->routes, &to->key, to->hash, to->serial);
-        if (sink)
+        if (sink && sink->kind == SINK_LOCAL)
+            local_peer_gone(sink, &peer->key, PEER_GONE_DISCONNECTED);
+        else if (sink)
             send_peer_gone(worker, sink, &peer->key, PEER_GONE_DISCONNECTED);
         sink_unref(sink);
     }

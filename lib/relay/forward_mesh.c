@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "relay/forward.h"
+#include "relay/local.h"
 #include "relay/worker.h"
 #include "wire/key.h"
 
@@ -79,7 +80,7 @@ static struct peer *find_here(struct worker *worker, const hyperderp_key *to, st
 {
     struct peer *peer = route_find(&worker->relay->routes, to, sink);
 
-    if (*sink && !(*sink)->is_link)
+    if (*sink && (*sink)->kind != SINK_LINK)
         return peer;
     *why = *sink ? HYPERDERP_DROP_UNKNOWN_PEER : forward_why(peer);
     peer_unref(peer);
@@ -149,12 +150,25 @@ static uint8_t *rewrite(uint8_t *bytes, size_t size)
     return begin;
 }
 
+/* The whole frame is for a local peer. */
+static void receive(struct conn *conn, struct sink *sink, const uint8_t *bytes, size_t size,
+                    enum frame_kind kind)
+{
+    hyperderp_key from;
+
+    memcpy(from.bytes, bytes + FRAME_HEADER_SIZE, sizeof(from.bytes));
+    local_receive(conn->worker, sink, &from, bytes + FRAME_FORWARD_OVERHEAD,
+                  size - FRAME_FORWARD_OVERHEAD, kind);
+}
+
 void forward_mesh_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size)
 {
     enum frame_kind kind;
     struct sink *sink = prepare(conn, bytes, size, &kind);
 
-    if (sink)
+    if (sink && sink->kind == SINK_LOCAL)
+        receive(conn, sink, bytes, size, kind);
+    else if (sink)
         sink_push_chunk(conn->worker, sink, chunk, rewrite(bytes, size), size - HYPERDERP_KEY_SIZE,
                         kind);
 }
@@ -164,7 +178,9 @@ void forward_mesh_frame(struct conn *conn, struct frame *frame)
     enum frame_kind kind;
     struct sink *sink = prepare(conn, frame->data, frame->size, &kind);
 
-    if (!sink) {
+    if (!sink || sink->kind == SINK_LOCAL) {
+        if (sink)
+            receive(conn, sink, frame->data, frame->size, kind);
         frame_free(&conn->worker->frames, frame);
         return;
     }
@@ -175,10 +191,9 @@ void forward_mesh_frame(struct conn *conn, struct frame *frame)
     (void)sink_push(conn->worker, sink, frame);
 }
 
-void forward_to_link(struct conn *conn, struct sink *link, const uint8_t *bytes, size_t size,
-                     enum frame_kind kind)
+void forward_to_link(struct worker *worker, const hyperderp_key *from, struct sink *link,
+                     const uint8_t *bytes, size_t size, enum frame_kind kind)
 {
-    struct worker *worker = conn->worker;
     size_t len = size - FRAME_PACKET_OVERHEAD;
     struct frame *frame = frame_alloc(&worker->frames, FRAME_FORWARD_OVERHEAD + len,
                                       FRAME_USE_WAITING, worker->index);
@@ -188,7 +203,7 @@ void forward_to_link(struct conn *conn, struct sink *link, const uint8_t *bytes,
         sink_count_drop(worker, link, worker->index, kind, HYPERDERP_DROP_MEMORY);
         return;
     }
-    frame_encode_forward_header(frame->data, &conn->key, bytes + FRAME_HEADER_SIZE, len);
+    frame_encode_forward_header(frame->data, from, bytes + FRAME_HEADER_SIZE, len);
     memcpy(frame->data + FRAME_FORWARD_OVERHEAD, bytes + FRAME_PACKET_OVERHEAD, len);
     frame->kind = (uint8_t)kind;
     (void)sink_push(worker, link, frame);

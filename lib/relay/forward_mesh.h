@@ -14,10 +14,10 @@
 void forward_mesh_chunk(struct conn *conn, struct io_chunk *chunk, uint8_t *bytes, size_t size);
 void forward_mesh_frame(struct conn *conn, struct frame *frame);
 
-/* Sends a SendPacket frame of a client by the link that leads to its destination; the frame is left
- * as it is. */
-void forward_to_link(struct conn *conn, struct sink *link, const uint8_t *bytes, size_t size,
-                     enum frame_kind kind);
+/* Sends a SendPacket frame of a key here by the link that leads to its destination; the frame is
+ * left as it is. */
+void forward_to_link(struct worker *worker, const hyperderp_key *from, struct sink *link,
+                     const uint8_t *bytes, size_t size, enum frame_kind kind);
 
 /* Lets go of the senders and destinations that a mesh partner's connection has at hand. */
 void forward_mesh_forget(struct conn *conn);

@@ -146,8 +146,7 @@ size_t frame_room(const struct frame *frame)
     return class_room[frame->size_class];
 }
 
-/* Takes bytes of the bound. */
-static bool reserve(struct frame_depot *depot, size_t bytes, enum frame_use use)
+bool frame_depot_reserve(struct frame_depot *depot, size_t bytes, enum frame_use use)
 {
     size_t limit =
         atomic_load_explicit(&depot->limit, memory_order_relaxed) / 8 * (6 + (size_t)use);
@@ -156,8 +155,13 @@ static bool reserve(struct frame_depot *depot, size_t bytes, enum frame_use use)
         return true;
     if (atomic_fetch_add_explicit(&depot->used, bytes, memory_order_relaxed) + bytes <= limit)
         return true;
-    atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
+    frame_depot_release(depot, bytes);
     return false;
+}
+
+void frame_depot_release(struct frame_depot *depot, size_t bytes)
+{
+    atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
 }
 
 struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use use,
@@ -169,7 +173,7 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
         return NULL;
     size_t bytes = class_bytes(size_class);
 
-    if (!reserve(depot, bytes, use))
+    if (!frame_depot_reserve(depot, bytes, use))
         return NULL;
     if (!pool->free[size_class])
         pool_refill(pool, size_class);
@@ -203,7 +207,8 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
 bool frame_count(struct frame_pool *pool, struct frame *frame)
 {
     if (!frame->counted)
-        frame->counted = reserve(pool->depot, class_bytes(frame->size_class), FRAME_USE_CONTROL);
+        frame->counted =
+            frame_depot_reserve(pool->depot, class_bytes(frame->size_class), FRAME_USE_CONTROL);
     return frame->counted;
 }
 

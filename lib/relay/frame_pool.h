@@ -87,6 +87,11 @@ void frame_depot_init(struct frame_depot *depot, size_t limit);
 void frame_depot_set_limit(struct frame_depot *depot, size_t limit);
 void frame_depot_destroy(struct frame_depot *depot);
 
+/* Takes bytes of the bound for what waits elsewhere than in a frame, and gives them back. False
+ * when they are used up. Any thread. */
+bool frame_depot_reserve(struct frame_depot *depot, size_t bytes, enum frame_use use);
+void frame_depot_release(struct frame_depot *depot, size_t bytes);
+
 void frame_pool_init(struct frame_pool *pool, struct frame_depot *depot, struct counters *counters);
 void frame_pool_destroy(struct frame_pool *pool);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Messages to a worker from other threads: rare events, never packets. */
+/* Messages to a worker from other threads: rare events, and what local peers send (local.h). */
 #ifndef RELAY_MAILBOX_H
 #define RELAY_MAILBOX_H
 

@@ -150,6 +150,7 @@ static int make_relay(hyperderp_relay **out, const hyperderp_relay_options *opti
     addresses_init(&relay->addresses);
     watch_init(&relay->watch);
     mesh_init(&relay->mesh);
+    local_init(&relay->locals);
     frame_depot_init(&relay->frames, options->memory_bytes);
     vault_init(&relay->vault);
     atomic_init(&relay->connections, 0);
@@ -261,11 +262,20 @@ int hyperderp_relay_listener_fd(const hyperderp_relay *relay, int listener)
     return fd < 0 ? -errno : fd;
 }
 
+/* Some workers may never have run, when others of the same start could not. */
+static void refuse_messages(hyperderp_relay *relay)
+{
+    for (unsigned i = 0; relay->workers && i < relay->worker_count; i++)
+        worker_refuse(relay->workers[i]);
+}
+
 void hyperderp_relay_free(hyperderp_relay *relay)
 {
     if (!relay || within_refuses(&relay->log, "hyperderp_relay_free"))
         return;
     hyperderp_relay_stop(relay);
+    refuse_messages(relay);
+    local_destroy(relay);
     mesh_destroy(&relay->mesh);
     free_workers(relay);
     for (unsigned i = 0; i < relay->listener_count; i++) {
@@ -326,6 +336,8 @@ void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *
     for (unsigned i = 0; i < relay->worker_count; i++)
         counters_sum(&sum, relay->workers[i]->counters);
     sum.queued_bytes = atomic_load_explicit(&relay->frames.used, memory_order_relaxed);
+    sum.local_peers = atomic_load_explicit(&relay->locals.count, memory_order_relaxed);
+    sum.local_refused = atomic_load_explicit(&relay->locals.refused, memory_order_relaxed);
     sum.workers = relay->worker_count;
     sum.size = out->size;
     memcpy(out, &sum, out->size < sizeof(sum) ? out->size : sizeof(sum));

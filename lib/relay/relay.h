@@ -14,6 +14,7 @@
 #include "relay/frame_pool.h"
 #include "relay/limits.h"
 #include "relay/listener.h"
+#include "relay/local.h"
 #include "relay/log.h"
 #include "relay/mesh.h"
 #include "relay/route.h"
@@ -80,6 +81,7 @@ struct hyperderp_relay {
     struct vault vault; /* the keys of TLS connections */
     struct watch_list watch;
     struct mesh mesh;
+    struct local_peers locals;
 
     /* Relaxed: a bound; it orders nothing. */
     atomic_uint connections;

@@ -130,6 +130,11 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
         pthread_mutex_unlock(&stripe->lock);
         return -ENOMEM;
     }
+    if (peer->sinks && (peer->sinks->kind == SINK_LOCAL || sink->kind == SINK_LOCAL)) {
+        pthread_mutex_unlock(&stripe->lock);
+        peer_unref(peer);
+        return -EEXIST;
+    }
     int result = peer->sinks ? 1 : 0;
     sink_ref(sink);
     duplicate_join(peer, sink);
@@ -244,6 +249,8 @@ unsigned route_break(struct route_table *table, const hyperderp_key *key)
     pthread_mutex_lock(&stripe->lock);
     struct peer *peer = stripe_find(stripe, key, hash);
     for (struct sink *sink = peer ? peer->sinks : NULL; sink; sink = sink->next_of_key) {
+        if (sink->kind == SINK_LOCAL)
+            continue;
         sink_break(sink);
         count++;
     }

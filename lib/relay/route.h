@@ -48,7 +48,8 @@ void route_destroy(struct route_table *table);
 /*
  * Makes a sink the active one of its key. *peer receives the key's peer with a reference for the
  * caller; the table keeps a reference to the sink until route_leave(). Returns 0 when it is the
- * key's only one, 1 when there are others, -ENOMEM.
+ * key's only one, 1 when there are others; -EEXIST when one of them is a local peer's, which shares
+ * its key with nobody; -ENOMEM.
  */
 int route_join(struct route_table *table, const hyperderp_key *key, struct sink *sink,
                struct peer **peer);
@@ -76,7 +77,8 @@ struct sink *route_find_local(struct route_table *table, const hyperderp_key *ke
 bool route_list_local(struct route_table *table, unsigned stripe, hyperderp_key **keys,
                       size_t *count);
 
-/* Breaks all connections of a key: each ends when its worker sees that. Returns their number. */
+/* Breaks all connections of a key: each ends when its worker sees that. Returns their number; a
+ * local peer has none. */
 unsigned route_break(struct route_table *table, const hyperderp_key *key);
 
 /*

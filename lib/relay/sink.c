@@ -14,17 +14,25 @@
 #include "relay/websocket_batch.h"
 #include "relay/worker.h"
 
+void sink_init(struct sink *sink, enum sink_kind kind, uint16_t worker, uint64_t serial)
+{
+    sink->fd = -1;
+    sink->kind = (uint8_t)kind;
+    sink->worker = worker;
+    sink->serial = serial;
+    atomic_init(&sink->refs, 1);
+    atomic_init(&sink->draining, 0);
+    pthread_mutex_init(&sink->lock, NULL);
+}
+
 struct sink *sink_new(struct worker *worker, int fd)
 {
     struct sink *sink = calloc(1, sizeof(*sink));
     if (!sink)
         return NULL;
+    sink_init(sink, SINK_CLIENT, worker->index,
+              (uint64_t)(worker->index + 1) << 48 | ++worker->last_serial);
     sink->fd = fd;
-    sink->worker = worker->index;
-    sink->serial = (uint64_t)(worker->index + 1) << 48 | ++worker->last_serial;
-    atomic_init(&sink->refs, 1);
-    atomic_init(&sink->draining, 0);
-    pthread_mutex_init(&sink->lock, NULL);
     return sink;
 }
 

@@ -49,12 +49,19 @@ enum sink_share {
     SINK_SHARE_MUTED, /* it gets no packets: connections of its key take turns in sending */
 };
 
+/* Who receives by a sink. */
+enum sink_kind {
+    SINK_CLIENT,
+    SINK_LINK,  /* a mesh partner, who forwards: takes ForwardPacket frames */
+    SINK_LOCAL, /* a function of the embedder's (local.h): no socket, no drainer, no frames */
+};
+
 /* Fields stand as they pack best within what they are: there is one for each client
  * (docs/performance.md). */
 struct sink {
     /* Fixed after creation. */
-    int fd;          /* open until the conn has released it and nobody drains the sink */
-    uint16_t worker; /* index of the worker that owns the conn */
+    int fd;          /* open until the conn has released it and nobody drains the sink; or -1 */
+    uint16_t worker; /* index of the worker that owns the conn, or delivers what is sent here */
 
     /* Set by the conn's worker before the client joins, then fixed. */
     bool websocket; /* what it sends goes in WebSocket messages */
@@ -62,17 +69,18 @@ struct sink {
     uint64_t serial; /* fixed after creation: unique in the relay, never 0 */
 
     /* Set by the conn's worker before the client joins, then fixed. */
-    struct endpoint from; /* the client, behind a proxy as that tells; of a link, the other node */
-    bool can_mesh;        /* the client has the region's mesh key */
-    bool is_link;         /* it leads to a mesh partner, who forwards: takes ForwardPacket frames */
-    bool can_ack_pings;   /* the client answers Ping frames of the relay */
+    struct endpoint from;  /* the client, behind a proxy as that tells; of a link, the other node */
+    bool can_mesh;         /* the client has the region's mesh key */
+    uint8_t kind;          /* enum sink_kind */
+    bool can_ack_pings;    /* the client answers Ping frames of the relay */
     uint8_t present_flags; /* enum peer_present_flags */
     int64_t joined;        /* CLOCK_MONOTONIC in ns */
     char *app_name;        /* or NULL */
     struct sink_tls *tls;  /* NULL: in the clear, or not yet */
 
     /* Figures for the list of peers: relaxed, they order nothing. The first two, and home, are
-     * written by the conn's worker, delivered by the draining one, drops by any. */
+     * written by the conn's worker, delivered by the draining one, drops by any; of a local peer
+     * all by any. */
     _Atomic uint64_t packets_received, bytes_received;
     _Atomic uint64_t packets_delivered, bytes_delivered;
     _Atomic uint64_t drops;
@@ -116,6 +124,10 @@ struct sink {
 /* Makes a sink for a socket, which it owns from now on; one reference for the caller. NULL when
  * memory is out: then the socket is still the caller's. */
 struct sink *sink_new(struct worker *worker, int fd);
+
+/* Makes a sink of memory that is zero: a part of something larger that begins with it, and that the
+ * last sink_unref() frees. One reference for the caller. */
+void sink_init(struct sink *sink, enum sink_kind kind, uint16_t worker, uint64_t serial);
 
 static inline void sink_ref(struct sink *sink)
 {

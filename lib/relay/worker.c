@@ -265,6 +265,14 @@ static int64_t time_to_wait(const struct worker *worker)
     return tls_queue_wait_time(worker, timers_wait(&worker->timers, worker->now));
 }
 
+void worker_refuse(struct worker *worker)
+{
+    worker->phase = RELAY_STOPPING;
+    do
+        deliver_messages(worker);
+    while (!mailbox_close(&worker->mailbox));
+}
+
 int worker_attach(struct worker *worker)
 {
     worker->now = worker_clock();
@@ -276,11 +284,7 @@ int worker_attach(struct worker *worker)
     if (error) {
         log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u cannot start: %s",
                  worker->index, strerror(-error));
-        /* Refuses what the others have given to it meanwhile. */
-        worker->phase = RELAY_STOPPING;
-        do
-            deliver_messages(worker);
-        while (!mailbox_close(&worker->mailbox));
+        worker_refuse(worker);
     }
     return error;
 }

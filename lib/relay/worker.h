@@ -88,6 +88,10 @@ void worker_free(struct worker *worker); /* only when its thread has ended; NULL
 /* Binds the worker to the calling thread, before worker_run(). 0 or -errno: then it has ended. */
 int worker_attach(struct worker *worker);
 
+/* Refuses what others have given to a worker that does not run, and takes no more. Nothing to do
+ * for one that has ended. */
+void worker_refuse(struct worker *worker);
+
 /* The body of the worker's thread. Returns when the relay has been drained or stopped. */
 void worker_run(struct worker *worker);
 

@@ -37,7 +37,7 @@ static void start(struct region *region, void **state, unsigned workers)
     region->sink =
         route_find_local(&region->fixture.relay->routes, client_socket_key(region->link));
     assert_non_null(region->sink);
-    region->sink->is_link = true; /* before anybody can find it by another key */
+    region->sink->kind = SINK_LINK; /* before anybody can find it by another key */
 }
 
 static void stop(struct region *region)
