@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "choice.h"
+#include "locals.h"
 #include "network.h"
 #include "people.h"
 #include "report.h"
@@ -104,6 +105,7 @@ static void choose_limits(void)
 void embedder_begin(void)
 {
     ticket_count = 0;
+    locals_begin();
     memset(is_up, 0, sizeof(is_up));
     asks = script_one_in(2);
     most_memory = most_frames = most_bytes = 0;
@@ -183,7 +185,7 @@ void embedder_act(hyperderp_relay *relay, unsigned number)
 {
     hyperderp_worker_info info = {.size = sizeof(info)};
 
-    switch (script_below(8)) {
+    switch (script_below(10)) {
     case 0:
         (void)hyperderp_relay_close_peer(relay, people_key(script_below(PEOPLE_MAX)));
         break;
@@ -203,6 +205,10 @@ void embedder_act(hyperderp_relay *relay, unsigned number)
         break;
     case 5:
         touch_nodes(relay, number);
+        break;
+    case 6:
+    case 7:
+        locals_act(relay, number);
         break;
     default:
         answer();
@@ -227,6 +233,7 @@ void embedder_answer_all(void)
 
 void embedder_end(void)
 {
+    locals_end();
     for (unsigned i = 0; i < NETWORK_LISTENERS; i++)
         for (unsigned j = 0; j < PEOPLE_MAX; j++)
             if (is_up[i][j])

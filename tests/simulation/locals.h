@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Local peers: the embedder itself is a client, under the keys of clients that are not there. */
+#ifndef SIMULATION_LOCALS_H
+#define SIMULATION_LOCALS_H
+
+#include <hyperderp/hyperderp.h>
+
+void locals_begin(void);
+
+/* Adds one to a relay, has one send, or removes one. */
+void locals_act(hyperderp_relay *relay, unsigned number);
+
+/* Those that are left have gone with their relays. */
+void locals_end(void);
+
+#endif
