@@ -83,7 +83,7 @@ static void peer_gone(void *user, const hyperderp_key *peer, hyperderp_local_gon
 
 static void add(hyperderp_relay *relay, struct local *local)
 {
-    unsigned client = script_below(PEOPLE_MAX), conn = ledger_connect(client);
+    unsigned client = script_below(people_count()), conn = ledger_connect(client);
     hyperderp_local_peer_options options = {.size = sizeof(options),
                                             .key = *people_key(client),
                                             .user = local,
@@ -124,11 +124,18 @@ void locals_act(hyperderp_relay *relay, unsigned number)
     } else {
         for (uint32_t n = script_size(64); n > 0; n--) {
             bool disco = script_one_in(4);
-            send_packet(local, script_below(PEOPLE_MAX), disco,
+            send_packet(local, script_below(people_count()), disco,
                         disco ? script_between(LEDGER_MIN_DISCO, LEDGER_MAX_DISCO)
                               : script_size(MAX_PACKET));
         }
     }
+}
+
+void locals_begin_with(hyperderp_relay *relay, unsigned number)
+{
+    for (unsigned i = 0; i < LOCALS; i++)
+        if (script_one_in(2))
+            add(relay, &locals[number][i]);
 }
 
 void locals_end(void)

@@ -7,6 +7,9 @@
 
 void locals_begin(void);
 
+/* Some are there from the beginning. */
+void locals_begin_with(hyperderp_relay *relay, unsigned number);
+
 /* Adds one to a relay, has one send, or removes one. */
 void locals_act(hyperderp_relay *relay, unsigned number);
 

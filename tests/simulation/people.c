@@ -62,6 +62,11 @@ const hyperderp_key *people_key(unsigned client)
     return &keys[client];
 }
 
+unsigned people_count(void)
+{
+    return settings.count;
+}
+
 static unsigned owner_of(const hyperderp_key *key)
 {
     for (unsigned i = 0; i < PEOPLE_MAX; i++)

@@ -46,4 +46,7 @@ void people_end(void);
 
 const hyperderp_key *people_key(unsigned client);
 
+/* Of this simulation: the first so many. */
+unsigned people_count(void);
+
 #endif

@@ -14,6 +14,7 @@
 #include "choice.h"
 #include "embedder.h"
 #include "ledger.h"
+#include "locals.h"
 #include "loop.h"
 #include "memory.h"
 #include "network.h"
@@ -175,6 +176,8 @@ static hyperderp_relay *make_relay(unsigned number, const struct people_settings
         network_forget_listener(number);
         return NULL;
     }
+    if (script_one_in(2))
+        locals_begin_with(relay, number);
     if (people->relays > 1)
         add_nodes(relay, number);
     return relay;

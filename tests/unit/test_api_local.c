@@ -74,6 +74,28 @@ static void await(struct party *party, const uint64_t *figure, uint64_t value)
     assert_int_equal(await_least(party, figure, value), value);
 }
 
+/* What came last. */
+static void expect_last(struct party *party, const hyperderp_key *from, const void *bytes,
+                        size_t len)
+{
+    pthread_mutex_lock(&party->lock);
+    bool same = hyperderp_key_equal(&party->from, from) && party->len == len &&
+                memcmp(party->packet, bytes, len) == 0;
+    pthread_mutex_unlock(&party->lock);
+    assert_true(same);
+}
+
+/* Who has gone, as the one of so many that was told last. */
+static void expect_gone(struct party *party, uint64_t count, const hyperderp_key *key,
+                        hyperderp_local_gone reason)
+{
+    await(party, &party->gone, count);
+    pthread_mutex_lock(&party->lock);
+    bool same = hyperderp_key_equal(&party->gone_key, key) && party->gone_reason == reason;
+    pthread_mutex_unlock(&party->lock);
+    assert_true(same);
+}
+
 /* Needs the lock. */
 static void hold(struct party *party)
 {
@@ -196,9 +218,7 @@ static void talks_with(struct party *party, struct client_socket *client, uint64
         assert_int_equal(
             client_socket_send(client, &party->key, bytes, sizes[i], FIXTURE_PATIENCE_MS), 0);
         await(party, &party->packets, ++*count);
-        assert_true(hyperderp_key_equal(&party->from, client_socket_key(client)));
-        assert_int_equal(party->len, sizes[i]);
-        assert_memory_equal(party->packet, bytes, sizes[i]);
+        expect_last(party, client_socket_key(client), bytes, sizes[i]);
 
         assert_int_equal(hyperderp_local_peer_send(party->local, client_socket_key(client),
                                                    sizes[i] ? bytes : NULL, sizes[i]),
@@ -459,7 +479,7 @@ static void local_peers_answer_each_other(void **state)
         assert_int_equal(hyperderp_local_peer_send(one.local, &two.key, &bounces, sizeof(bounces)),
                          0);
         await(&one, &one.packets, 1);
-        assert_int_equal(two.packets, 0);
+        await(&two, &two.packets, 0);
         /* And to itself. */
         assert_int_equal(hyperderp_local_peer_send(one.local, &one.key, &bounces, sizeof(bounces)),
                          0);
@@ -639,9 +659,7 @@ static void keys_that_are_not_there(void **state)
     /* It hears of who has sent to it, and of nobody else. */
     client_socket_close(silent);
     client_socket_close(client);
-    await(&party, &party.gone, 1);
-    assert_true(hyperderp_key_equal(&party.gone_key, &key));
-    assert_int_equal(party.gone_reason, HYPERDERP_LOCAL_GONE_DISCONNECTED);
+    expect_gone(&party, 1, &key, HYPERDERP_LOCAL_GONE_DISCONNECTED);
     assert_int_equal(hyperderp_local_peer_send(party.local, &key, "hello", 5), -ENOENT);
 
     /* Two clients fight about a key. */
@@ -681,9 +699,7 @@ static void a_path_to_who_has_left_is_refused(void **state)
     assert_int_equal(hyperderp_local_peer_send(asker.local, &leaver.key, disco, sizeof(disco)), 0);
     take_away(&leaver);
     shut(&holder, false);
-    await(&asker, &asker.gone, 1);
-    assert_true(hyperderp_key_equal(&asker.gone_key, &leaver.key));
-    assert_int_equal(asker.gone_reason, HYPERDERP_LOCAL_GONE_NOT_HERE);
+    expect_gone(&asker, 1, &leaver.key, HYPERDERP_LOCAL_GONE_NOT_HERE);
     fixture_wait(&fixture, counters_at_rest, 3);
     hyperderp_counters counters = fixture_counters(&fixture);
     assert_int_equal(counters.drops[HYPERDERP_DROP_GONE][HYPERDERP_PACKET_DATA], 1);
@@ -707,9 +723,7 @@ static void local_peers_see_each_other_go(void **state)
     assert_int_equal(hyperderp_local_peer_send(one.local, &two.key, "hello", 5), 0);
     await(&two, &two.packets, 1);
     take_away(&one);
-    await(&two, &two.gone, 1);
-    assert_true(hyperderp_key_equal(&two.gone_key, &one.key));
-    assert_int_equal(two.gone_reason, HYPERDERP_LOCAL_GONE_DISCONNECTED);
+    expect_gone(&two, 1, &one.key, HYPERDERP_LOCAL_GONE_DISCONNECTED);
     take_away(&two);
     fixture_stop(&fixture);
 }
@@ -871,14 +885,14 @@ static void other_nodes_reach_it(void **state)
         /* From one node's to the other's. */
         assert_int_equal(hyperderp_local_peer_send(here.local, &there.key, "over", 4), 0);
         await(&there, &there.packets, ++count);
-        assert_true(hyperderp_key_equal(&there.from, &here.key));
+        expect_last(&there, &here.key, "over", 4);
         assert_int_equal(hyperderp_local_peer_send(there.local, &here.key, "back", 4), 0);
         await(&here, &here.packets, 1);
+        expect_last(&here, &there.key, "back", 4);
         assert_int_equal(fixture_counters(&b).packets_forwarded_out, 7);
         /* Each hears when the other one has left the region. */
         take_away(&here);
-        await(&there, &there.gone, 1);
-        assert_true(hyperderp_key_equal(&there.gone_key, &here.key));
+        expect_gone(&there, 1, &here.key, HYPERDERP_LOCAL_GONE_DISCONNECTED);
         fixture_wait(&b, mesh_keys_are, 1);
         assert_int_equal(hyperderp_local_peer_send(there.local, &here.key, "lost", 4), -ENOENT);
         take_away(&there);
