@@ -140,8 +140,7 @@ static int send_frame(hyperderp_client *client, const struct iovec *pieces, unsi
 }
 
 /* A frame with a short payload, which may be none. */
-static int send_short(hyperderp_client *client, enum frame_type type, const void *payload,
-                      size_t len)
+static int send_short(hyperderp_client *client, uint8_t type, const void *payload, size_t len)
 {
     uint8_t frame[FRAME_HEADER_SIZE + FRAME_PING_SIZE];
     const struct iovec piece = {.iov_base = frame, .iov_len = FRAME_HEADER_SIZE + len};
