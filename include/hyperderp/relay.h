@@ -4,7 +4,8 @@
  * A DERP relay inside your program.
  *
  * Life of a relay: hyperderp_relay_new(), hyperderp_relay_add_listener() for each address,
- * hyperderp_relay_start(), later hyperderp_relay_drain() and hyperderp_relay_free().
+ * hyperderp_relay_start(), later hyperderp_relay_drain() and hyperderp_relay_free(). A program that
+ * has an event loop may run the workers in it: hyperderp_relay_start_driven().
  *
  * Threads: functions are safe to call from any thread unless their comment says otherwise;
  * creating, starting and freeing one relay must not overlap anything else that is done with it,
@@ -13,10 +14,10 @@
  * hyperderp_relay_start() announces. What holds for all of it, errors and misuse, sizes of structs,
  * fork(), is in hyperderp.h.
  *
- * Callbacks run on the worker threads, whose stack has 256 KiB, and must not block: a worker that
- * waits serves nobody. They may call what takes no lock: hyperderp_admission_answer(),
- * hyperderp_local_peer_send(), what
- * counters.h and this header tell of a relay but hyperderp_relay_peers(), hyperderp_relay_wake(),
+ * Callbacks run on the worker threads, whose stack has 256 KiB, or inside
+ * hyperderp_relay_dispatch(), and must not block: a worker that waits serves nobody. They may call
+ * what takes no lock: hyperderp_admission_answer(), hyperderp_local_peer_send(), what counters.h and
+ * this header tell of a relay but hyperderp_relay_peers(), hyperderp_relay_wake(),
  * hyperderp_relay_set_log_level(), hyperderp_relay_drain() with a timeout of 0, and the functions
  * of key.h. Everything else that is called with their own relay answers -EBUSY, or does nothing and
  * logs an error. That holds for each callback, also where the log's is called by a thread of yours.
@@ -89,7 +90,8 @@ typedef struct hyperderp_relay_options {
         size; /**< bytes of this struct in the header you compiled with; set by the initialiser */
 
     hyperderp_private_key private_key; /**< the relay's identity; all zero: a new one is made */
-    unsigned workers;        /**< threads that move packets, 0: one per usable core; at most 128 */
+    unsigned workers;        /**< threads that move packets, 0: one per usable core; at most 128.
+                                Of a relay that is driven: how many there are to be dispatched */
     hyperderp_engine engine; /**< HYPERDERP_ENGINE_AUTO by default */
 
     /**
@@ -427,10 +429,77 @@ HYPERDERP_API int hyperderp_relay_start(hyperderp_relay *relay);
 HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
 
 /**
+ * Starts the relay without any thread: its workers run on threads of the caller, in event loops of
+ * his. For each worker the caller waits, by poll(), epoll or the like, until
+ * hyperderp_relay_worker_fd() is readable, and then calls hyperderp_relay_dispatch():
+ *
+ *     hyperderp_relay_start_driven(relay);
+ *     struct pollfd worker = {.fd = hyperderp_relay_worker_fd(relay, 0), .events = POLLIN};
+ *     do
+ *         poll(&worker, 1, -1);
+ *     while (hyperderp_relay_dispatch(relay, 0) > 0);
+ *
+ * The thread that dispatches a worker first is its thread from then on: io_uring asks for that.
+ * Several workers may share one thread, or each have its own. All must be dispatched: they accept
+ * for each other, and what one of them does not do, as to end, keeps the others waiting. A callback
+ * runs inside hyperderp_relay_dispatch(), with the stack and the signal mask of that thread. A
+ * thread of its own is made only to resolve the name of another node (mesh.h). What
+ * hyperderp_worker_info tells as CPU time is that of the worker's whole thread, and pin_workers is
+ * ignored.
+ *
+ * hyperderp_relay_drain(), hyperderp_relay_stop() and hyperderp_relay_free() say what they do with
+ * such a relay; everything else is as ever.
+ *
+ * @param relay  a relay with a listener that has not been started.
+ * @return 0; -EINVAL for NULL or without a listener; -EBUSY when the relay was started before, in
+ *         whatever way; -EMFILE, -ENFILE or -ENOMEM when the file descriptors of a worker, three or
+ *         four, cannot be had: then the relay has not been started, and may be yet.
+ */
+HYPERDERP_API int hyperderp_relay_start_driven(hyperderp_relay *relay);
+
+/**
+ * Tells the file descriptor of a worker of a relay that is driven. It is readable, for as long as
+ * that is so (level-triggered), when the worker wants to be dispatched: sockets have something for
+ * it, a deadline has come, another thread gave it something to do, or there is more left of what it
+ * did. At first it is readable, and for ever once the worker has ended. It may be waited for in
+ * more than one place, but nothing else may be done with it: not to be read, not to be closed. It
+ * is the relay's, until hyperderp_relay_free(); who has a duplicate of it in an epoll set takes
+ * that out himself.
+ *
+ * @param relay   a relay that was started by hyperderp_relay_start_driven().
+ * @param worker  which one: from 0, below the number of workers (hyperderp_counters.workers).
+ * @return the file descriptor; -EINVAL when there is no such worker, or the relay is not driven.
+ */
+HYPERDERP_API int hyperderp_relay_worker_fd(const hyperderp_relay *relay, unsigned worker);
+
+/**
+ * Gives a worker its turn: takes what has come for it, sends what is to be sent, sees to deadlines.
+ * It never waits. What it does is bounded, to some hundred events, so that whatever else the
+ * caller's loop serves gets its turn as well; what is left makes the file descriptor readable
+ * again. To call it while that is not readable does no harm.
+ *
+ * @param relay   a relay that was started by hyperderp_relay_start_driven().
+ * @param worker  which one, as for hyperderp_relay_worker_fd().
+ * @return 1 when the worker goes on; 0 when it has ended, as the relay has been drained or stopped,
+ *         which any thread may find, and as often as it asks; -EINVAL when there is no such worker,
+ *         or the relay is not driven; -EBUSY when another thread has dispatched this worker before,
+ *         or when the caller is a callback; or the -errno of the kernel's interface, which has
+ *         failed, and the log says how: a worker that could not begin so has ended, and the relay
+ *         stops; otherwise it may be tried again, and only a stop or the end of the relay ends
+ * that.
+ */
+HYPERDERP_API int hyperderp_relay_dispatch(hyperderp_relay *relay, unsigned worker);
+
+/**
  * Stops accepting, tells each client with a Restarting frame that it shall come back, within two
  * seconds and each at a time of its own, sends what is queued, closes each connection, and waits
  * until that is done. A handshake that is under way gets a quarter of a second. May be called again
  * after -ETIMEDOUT to wait longer: the drain goes on meanwhile.
+ *
+ * Of a relay that is driven, it goes on as its workers are dispatched, until
+ * hyperderp_relay_dispatch() has returned 0 for each. While the call waits, it dispatches the
+ * workers of the calling thread itself; those of other threads are theirs. In a loop of its own the
+ * caller gives 0 for the time and goes on as before, with a timer for when it has taken too long.
  *
  * @param relay       a running relay.
  * @param timeout_ms  how long to wait; 0 only begins the drain, or asks whether it is done.
@@ -464,7 +533,14 @@ HYPERDERP_API int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spr
  * returns. A relay that was stopped before is left as it is, and so is one that was not started:
  * a stop that comes before the start is lost. The counters can still be read afterwards, and are
  * exact. From a callback of the relay, whose worker it would wait for, it does nothing and logs an
- * error; hyperderp_relay_drain() with a timeout of 0 is what a callback may begin. NULL is allowed.
+ * error; hyperderp_relay_drain() with a timeout of 0 is what a callback may begin.
+ *
+ * Of a relay that is driven, it runs the workers of the calling thread to their end, and those that
+ * nobody has dispatched yet, but waits for no other thread: the workers of others end within the
+ * dispatches that they do next, for which their file descriptors become readable. A thread that
+ * wants to wait for that calls hyperderp_relay_drain() behind it.
+ *
+ * @param relay  the relay; NULL is allowed.
  */
 HYPERDERP_API void hyperderp_relay_stop(hyperderp_relay *relay);
 
@@ -472,6 +548,13 @@ HYPERDERP_API void hyperderp_relay_stop(hyperderp_relay *relay);
  * Stops the relay if it runs and frees it with all it owns. NULL is allowed. No other thread may be
  * inside a function of this relay, and tickets of admit() must have been answered. From a callback
  * of the relay it does nothing and logs an error: the relay is still there then.
+ *
+ * Workers of a relay that is driven which have not ended are ended here, also those of other
+ * threads, which must have left hyperderp_relay_dispatch() for good. With io_uring, whose rings
+ * belong to their threads, what these had not sent yet is lost: in order it is a drain, or a stop
+ * and a dispatch that returns 0, before this.
+ *
+ * @param relay  the relay; NULL is allowed.
  */
 HYPERDERP_API void hyperderp_relay_free(hyperderp_relay *relay);
 

@@ -16,12 +16,23 @@ struct io_engine_ops {
     int (*send)(struct io_loop *loop, int fd, const struct msghdr *message, io_token token);
     int (*await_writable)(struct io_loop *loop, int fd, io_token token);
     int (*poll)(struct io_loop *loop, struct io_event *events, int max, int64_t timeout_ns);
+
+    /* Of a loop that is driven (driven.c), which sees to io_wake() itself. `signal` makes what is
+     * readable when there are events, closed by destroy: a file descriptor or -errno, before
+     * attach. The others are as loop.h has them; without submit there is nothing to submit. */
+    int (*signal)(struct io_loop *loop);
+    void (*unsignal)(struct io_loop *loop); /* NULL: nothing to undo */
+    bool (*submit)(struct io_loop *loop);
+    void (*abandon)(struct io_loop *loop);
 };
+
+struct io_driven;
 
 struct io_loop {
     /* Fixed after creation. */
     const struct io_engine_ops *ops;
-    int wake_fd; /* eventfd */
+    int wake_fd;              /* eventfd */
+    struct io_driven *driven; /* NULL: it waits by itself */
 
     /* Owned by the loop's thread. */
     struct io_chunk_pool pool;
@@ -44,5 +55,10 @@ void io_loop_base_destroy(struct io_loop *loop);
 
 /* Takes notice of a wake: empties the eventfd. */
 void io_loop_woken(struct io_loop *loop);
+
+/* Empties an eventfd that does not block. Returns whether there was something in it. */
+bool io_eventfd_clear(int fd);
+
+void io_driven_free(struct io_driven *driven); /* NULL is allowed */
 
 #endif

@@ -69,7 +69,7 @@ static int epoll_set(int epfd, int fd, uint32_t events, uint64_t data)
 static int epoll_attach(struct io_loop *loop)
 {
     struct epoll_loop *e = epoll(loop);
-    int error = epoll_set(e->reads, loop->wake_fd, EPOLLIN, TOKEN_WAKE);
+    int error = loop->driven ? 0 : epoll_set(e->reads, loop->wake_fd, EPOLLIN, TOKEN_WAKE);
     if (error == 0)
         error = epoll_set(e->reads, e->writes, EPOLLIN, TOKEN_WRITES);
     return error ? error : epoll_set(e->reads, loop->accepts.set, EPOLLIN, TOKEN_ACCEPTS);
@@ -232,6 +232,11 @@ static int epoll_poll(struct io_loop *loop, struct io_event *events, int max, in
     return count;
 }
 
+static int epoll_signal(struct io_loop *loop)
+{
+    return epoll(loop)->reads;
+}
+
 static const struct io_engine_ops epoll_ops = {
     .destroy = epoll_destroy,
     .attach = epoll_attach,
@@ -240,6 +245,7 @@ static const struct io_engine_ops epoll_ops = {
     .send = epoll_send,
     .await_writable = epoll_await_writable,
     .poll = epoll_poll,
+    .signal = epoll_signal,
 };
 
 int io_epoll_loop_new(struct io_loop **out, unsigned chunks)

@@ -11,6 +11,7 @@ int io_loop_base_init(struct io_loop *loop, const struct io_engine_ops *ops, uns
                       void (*give_back)(struct io_chunk_pool *, struct io_chunk *))
 {
     loop->ops = ops;
+    loop->driven = NULL;
     atomic_init(&loop->woken, false);
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->wake_fd < 0)
@@ -30,19 +31,29 @@ int io_loop_base_init(struct io_loop *loop, const struct io_engine_ops *ops, uns
 
 void io_loop_base_destroy(struct io_loop *loop)
 {
+    io_driven_free(loop->driven);
     io_chunk_pool_destroy(&loop->pool);
     io_accepts_destroy(&loop->accepts);
     close(loop->wake_fd);
 }
 
-void io_loop_woken(struct io_loop *loop)
+bool io_eventfd_clear(int fd)
 {
     uint64_t count;
+    ssize_t size;
+
+    do
+        size = read(fd, &count, sizeof(count));
+    while (size < 0 && errno == EINTR);
+    return size > 0;
+}
+
+void io_loop_woken(struct io_loop *loop)
+{
     /* Read first, then clear: a wake that comes in between only costs a turn for nothing, while the
      * other order would lose it. An exchange, as it must read what the last io_wake() wrote: so it
      * sees all that was done before that call, also when that found the loop woken already. */
-    while (read(loop->wake_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-        ;
+    (void)io_eventfd_clear(loop->wake_fd);
     atomic_exchange_explicit(&loop->woken, false, memory_order_acq_rel);
 }
 

@@ -4,7 +4,7 @@
  * token; io_poll() later hands out events that carry it. Knows sockets and bytes, nothing of DERP.
  *
  * Threads: a loop belongs to the thread that called io_loop_attach(); only io_wake() may be called
- * from others.
+ * from others, and what says so.
  *
  * Sends never wait: they take what the socket has room for at once. Who gets less than it gave
  * calls io_await_writable() and sends again. So no buffer is ever held by the kernel for a slow
@@ -125,6 +125,40 @@ int io_poll(struct io_loop *loop, struct io_event *events, int max, int64_t time
 
 /* Makes io_poll() return soon. Any thread. */
 void io_wake(struct io_loop *loop);
+
+/*
+ * A loop may be driven by another one, which waits for a file descriptor and calls io_poll() with a
+ * timeout of 0: that costs system calls, and a loop that waits by itself nothing.
+ */
+
+/* Makes the file descriptor. Before io_loop_attach(), by any thread. 0, -ENOMEM, -EMFILE and the
+ * like: then there is none. */
+int io_driven_begin(struct io_loop *loop);
+
+/* Takes it back: the loop will wait by itself. Before io_loop_attach() as well, and also where
+ * there is none. */
+void io_driven_end(struct io_loop *loop);
+
+/* The file descriptor: readable, for as long as that is so, when the loop wants to be polled.
+ * io_loop_free() closes it. */
+int io_driven_fd(const struct io_loop *loop);
+
+/* Takes notice of io_wake(). To be called before the io_poll() for which the file descriptor was
+ * readable. */
+void io_driven_enter(struct io_loop *loop);
+
+/* Hands the kernel what was started since the last io_poll(). Returns whether there are events
+ * already, or more to be handed. Without it what was started since then may never happen. */
+bool io_driven_submit(struct io_loop *loop);
+
+/* The loop is left until timeout_ns after now have passed (negative: no limit), or something
+ * happens. Call it after io_driven_submit(), with 0 where that returned true. */
+void io_driven_leave(struct io_loop *loop, int64_t now, int64_t timeout_ns);
+
+/* Takes the loop away from the thread that it belongs to, which does not use it any more: a thread
+ * that frees what it served. Where the kernel does not let it be used by another thread nothing is
+ * received or sent any more, and no event will come, also of what was started before. */
+void io_driven_abandon(struct io_loop *loop);
 
 /* Chunks that can be read into at this moment. */
 unsigned io_free_chunks(const struct io_loop *loop);

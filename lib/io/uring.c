@@ -9,6 +9,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ struct uring_loop {
     size_t buffers_size;
     bool wake_armed;
     bool accepts_armed;
+    bool abandoned; /* the ring is gone */
+    int signal_fd;  /* of a loop that is driven, eventfd; or -1 */
 };
 
 static struct uring_loop *uring(struct io_loop *loop)
@@ -135,13 +138,19 @@ static int uring_attach(struct io_loop *loop)
     struct uring_loop *u = uring(loop);
     /* IORING_SETUP_SINGLE_ISSUER: who enables the ring is who may use it. */
     int error = register_ring(u, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-    return error ? error : uring_arm_wake(u);
+    if (error || !loop->driven)
+        return error ? error : uring_arm_wake(u);
+    u->wake_armed = true; /* not by the ring, see uring_signal() */
+    return 0;
 }
 
 static void uring_destroy(struct io_loop *loop)
 {
     struct uring_loop *u = uring(loop);
-    io_uring_queue_exit(&u->ring);
+    if (!u->abandoned)
+        io_uring_queue_exit(&u->ring);
+    if (u->signal_fd >= 0)
+        close(u->signal_fd);
     if (u->buffers)
         munmap(u->buffers, u->buffers_size);
     io_loop_base_destroy(loop);
@@ -290,6 +299,127 @@ static int uring_poll(struct io_loop *loop, struct io_event *events, int max, in
     return count;
 }
 
+/* ---- Driven by another loop ------------------------------------------------------------------ */
+
+/*
+ * Completions that are deferred do not wake who polls the ring (Linux 6.4 and newer): the kernel
+ * only looks for them when the poll begins. An eventfd of the ring is told of the first that waits,
+ * and of what completes without being deferred. It must not be told from within the writing of
+ * another eventfd: the kernel puts that off for many milliseconds, and from the second time on
+ * loses it (seen with Linux 6.18). So io_wake() goes past the ring.
+ */
+static int uring_signal(struct io_loop *loop)
+{
+    struct uring_loop *u = uring(loop);
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    if (fd < 0)
+        return -errno;
+    int error = io_uring_register_eventfd(&u->ring, fd);
+    if (error) {
+        close(fd);
+        return error;
+    }
+    u->signal_fd = fd;
+    return fd;
+}
+
+static void uring_unsignal(struct io_loop *loop)
+{
+    struct uring_loop *u = uring(loop);
+
+    if (u->signal_fd < 0)
+        return;
+    (void)io_uring_unregister_eventfd(&u->ring);
+    close(u->signal_fd);
+    u->signal_fd = -1;
+}
+
+/* Completions that were not told, as others had been before them, are found by looking at the ring
+ * itself. */
+static bool has_completions(struct uring_loop *u)
+{
+    struct pollfd ring = {.fd = u->ring.ring_fd, .events = POLLIN};
+
+    return io_uring_cq_ready(&u->ring) > 0 || poll(&ring, 1, 0) > 0;
+}
+
+static bool uring_submit(struct io_loop *loop)
+{
+    struct uring_loop *u = uring(loop);
+    bool sq_thread = (u->ring.flags & IORING_SETUP_SQPOLL) != 0;
+    /* Connections that wait are taken, and asked for anew, by the next io_poll(). */
+    bool more = !u->accepts_armed;
+
+    io_eventfd_clear(u->signal_fd);
+    if (io_uring_sq_ready(&u->ring) > 0) {
+        (void)io_uring_submit_and_get_events(&u->ring); /* io_poll() sees what it says, too */
+        more = more || (!sq_thread && io_uring_sq_ready(&u->ring) > 0);
+    }
+    return more || has_completions(u);
+}
+
+static int no_recv(struct io_loop *loop, int fd, io_token token, unsigned flags)
+{
+    (void)loop;
+    (void)fd;
+    (void)token;
+    (void)flags;
+    return -EAGAIN;
+}
+
+static int no_send(struct io_loop *loop, int fd, const struct msghdr *message, io_token token)
+{
+    (void)loop;
+    (void)fd;
+    (void)message;
+    (void)token;
+    return -EPIPE;
+}
+
+/* After which no event will come. */
+static int no_cancel(struct io_loop *loop, int fd, io_token token)
+{
+    (void)loop;
+    (void)fd;
+    (void)token;
+    return 0;
+}
+
+static int no_await_writable(struct io_loop *loop, int fd, io_token token)
+{
+    return no_recv(loop, fd, token, 0);
+}
+
+static int no_events(struct io_loop *loop, struct io_event *events, int max, int64_t timeout_ns)
+{
+    (void)loop;
+    (void)events;
+    (void)max;
+    (void)timeout_ns;
+    return 0;
+}
+
+static const struct io_engine_ops abandoned_ops = {
+    .destroy = uring_destroy,
+    .recv = no_recv,
+    .cancel = no_cancel,
+    .send = no_send,
+    .await_writable = no_await_writable,
+    .poll = no_events,
+};
+
+/* Only the thread that has enabled the ring may use it; closing it is everybody's, and ends all
+ * requests. */
+static void uring_abandon(struct io_loop *loop)
+{
+    struct uring_loop *u = uring(loop);
+
+    io_uring_queue_exit(&u->ring);
+    u->abandoned = true;
+    loop->ops = &abandoned_ops;
+}
+
 static const struct io_engine_ops uring_ops = {
     .destroy = uring_destroy,
     .attach = uring_attach,
@@ -298,6 +428,10 @@ static const struct io_engine_ops uring_ops = {
     .send = uring_send,
     .await_writable = uring_await_writable,
     .poll = uring_poll,
+    .signal = uring_signal,
+    .unsignal = uring_unsignal,
+    .submit = uring_submit,
+    .abandon = uring_abandon,
 };
 
 /* With a thread of the kernel that polls for requests, completions cannot be deferred to us. */
@@ -323,6 +457,7 @@ int io_uring_loop_new(struct io_loop **out, unsigned chunks, bool sqpoll)
     struct uring_loop *u = calloc(1, sizeof(*u));
     if (!u)
         return -ENOMEM;
+    u->signal_fd = -1;
     struct io_uring_params params = ring_params(sqpoll);
     int error = io_uring_queue_init_params(SQ_ENTRIES, &u->ring, &params);
     if (error) {

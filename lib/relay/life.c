@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "relay/driven.h"
 #include "relay/relay.h"
 #include "relay/within.h"
 #include "relay/worker.h"
@@ -12,12 +13,21 @@
 #define WORKER_STACK 262144
 
 #define NS_PER_MS 1000000
+#define NS_PER_S  1000000000
 
 /* A relay that hands over sends a thousand clients away a second, if the caller lets it: what a
  * worker of the next one takes in over TLS with time to spare for packets. Those that wait get no
  * KeepAlive, so that it must not last. */
 #define NS_PER_LEAVER 1000000
 #define MAX_SPREAD_MS 60000
+
+void relay_worker_ended(hyperderp_relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    relay->running--;
+    pthread_cond_broadcast(&relay->changed);
+    pthread_mutex_unlock(&relay->lock);
+}
 
 /* Runs a worker on the calling thread until it ends. */
 static void run_worker(struct worker *worker)
@@ -40,10 +50,7 @@ static void run_worker(struct worker *worker)
         relay_advance(relay, RELAY_STOPPING);
     within_leave(&here);
 
-    pthread_mutex_lock(&relay->lock);
-    relay->running--;
-    pthread_cond_broadcast(&relay->changed);
-    pthread_mutex_unlock(&relay->lock);
+    relay_worker_ended(relay);
 }
 
 static void *worker_thread(void *arg)
@@ -75,8 +82,7 @@ static int start_thread(struct worker *worker)
     return -error;
 }
 
-/* From new to running, once. */
-static int begin(hyperderp_relay *relay)
+int relay_begin(hyperderp_relay *relay)
 {
     pthread_mutex_lock(&relay->lock);
     bool is_new = relay_phase(relay) == RELAY_NEW;
@@ -85,7 +91,13 @@ static int begin(hyperderp_relay *relay)
         atomic_store_explicit(&relay->phase, RELAY_RUNNING, memory_order_release);
     }
     pthread_mutex_unlock(&relay->lock);
-    return is_new ? 0 : -EBUSY;
+    if (!is_new)
+        return -EBUSY;
+    log_line(&relay->log, HYPERDERP_LOG_INFO, "relay with %u worker%s on %s", relay->worker_count,
+             relay->worker_count == 1 ? "" : "s",
+             hyperderp_engine_name(hyperderp_relay_engine(relay)));
+    stun_forget_early(relay);
+    return 0;
 }
 
 /* Waits until so many workers work, or one says why it cannot. */
@@ -146,14 +158,9 @@ static int start_workers(hyperderp_relay *relay, unsigned first)
     if (within_relay(&relay->log))
         return -EBUSY;
     pthread_mutex_lock(&relay->life);
-    int error = begin(relay);
-    if (error == 0) {
-        log_line(&relay->log, HYPERDERP_LOG_INFO, "relay with %u worker%s on %s",
-                 relay->worker_count, relay->worker_count == 1 ? "" : "s",
-                 hyperderp_engine_name(hyperderp_relay_engine(relay)));
-        stun_forget_early(relay);
+    int error = relay_begin(relay);
+    if (error == 0)
         error = start_threads(relay, first);
-    }
     pthread_mutex_unlock(&relay->life);
     return error;
 }
@@ -226,10 +233,12 @@ int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
     until.tv_nsec += (long)(timeout_ms % 1000) * NS_PER_MS;
-    if (until.tv_nsec >= 1000000000) {
+    if (until.tv_nsec >= NS_PER_S) {
         until.tv_sec++;
-        until.tv_nsec -= 1000000000;
+        until.tv_nsec -= NS_PER_S;
     }
+    if (relay->is_driven && timeout_ms > 0)
+        driven_run(relay, (int64_t)until.tv_sec * NS_PER_S + until.tv_nsec);
     pthread_mutex_lock(&relay->lock);
     int error = 0;
     while (relay->running > 0 && error == 0)
@@ -246,6 +255,10 @@ void hyperderp_relay_stop(hyperderp_relay *relay)
     relay_advance(relay, RELAY_STOPPING);
     if (relay_phase(relay) == RELAY_NEW)
         return;
+    if (relay->is_driven) {
+        driven_stop(relay);
+        return;
+    }
     pthread_mutex_lock(&relay->life);
     join_threads(relay);
     pthread_mutex_unlock(&relay->life);

@@ -12,6 +12,7 @@
 
 #include "memory/memory.h"
 #include "relay/counters.h"
+#include "relay/driven.h"
 #include "relay/http_answer.h"
 #include "relay/listener_tls.h"
 #include "relay/options.h"
@@ -274,6 +275,8 @@ void hyperderp_relay_free(hyperderp_relay *relay)
     if (!relay || within_refuses(&relay->log, "hyperderp_relay_free"))
         return;
     hyperderp_relay_stop(relay);
+    if (relay->is_driven)
+        driven_end(relay);
     refuse_messages(relay);
     local_destroy(relay);
     mesh_destroy(&relay->mesh);

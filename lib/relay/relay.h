@@ -69,6 +69,7 @@ struct hyperderp_relay {
     unsigned listener_count;
     struct stun_socket stuns[RELAY_MAX_STUNS];
     unsigned stun_count;
+    bool is_driven;           /* its workers have no threads (driven.h) */
     struct ktls_support ktls; /* of zeros while no listener leaves its TLS to the kernel */
 
     /* Shared, atomics. */
@@ -119,6 +120,12 @@ static inline enum relay_phase relay_phase(const struct hyperderp_relay *relay)
 {
     return (enum relay_phase)atomic_load_explicit(&relay->phase, memory_order_acquire);
 }
+
+/* From new to running, once: 0 or -EBUSY. Needs the life lock. */
+int relay_begin(struct hyperderp_relay *relay);
+
+/* A worker has taken its last turn. */
+void relay_worker_ended(struct hyperderp_relay *relay);
 
 /* Moves on to a later phase and tells the workers. Returns false when it is not running, or that
  * far already. Any thread. */

@@ -254,7 +254,7 @@ static bool is_done(struct worker *worker)
            worker->drainer_count == 0 && mailbox_close(&worker->mailbox);
 }
 
-static int64_t time_to_wait(const struct worker *worker)
+int64_t worker_time_to_wait(const struct worker *worker)
 {
     /* Drainers that could not send yet, or have more to send, want a turn at once. */
     if (worker->flush_head)
@@ -289,43 +289,87 @@ int worker_attach(struct worker *worker)
     return error;
 }
 
+void worker_begin(struct worker *worker)
+{
+    acceptor_start(worker);
+    stun_start(worker);
+    mesh_start(worker);
+}
+
 /* The engine itself fails: nothing that a client does leads here, and nothing can be done. Says so
- * once, and does not turn at full speed. */
+ * once. */
 static void engine_failed(struct worker *worker, int error)
 {
-    static const struct timespec pause = {.tv_nsec = 10000000};
-
     if (!worker->engine_failed)
         log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u: waiting for events: %s",
                  worker->index, strerror(-error));
     worker->engine_failed = true;
-    nanosleep(&pause, NULL);
+}
+
+int worker_turn(struct worker *worker, int64_t timeout_ns)
+{
+    struct io_event events[EVENTS_PER_TURN];
+    int count = io_poll(worker->loop, events, EVENTS_PER_TURN, timeout_ns);
+    int error = 0;
+
+    if (count < 0) {
+        error = count;
+        engine_failed(worker, error);
+        count = 0;
+    }
+    worker->now = worker_clock();
+    counters_add(worker->counters, COUNTER_loop_turns, 1);
+    counters_add(worker->counters, COUNTER_loop_events, (uint64_t)count);
+    counters_set(worker->counters, COUNTER_free_chunks, io_free_chunks(worker->loop));
+    timers_run(&worker->timers, worker->now);
+    handle(worker, events, count);
+    deliver_messages(worker);
+    follow_phase(worker);
+    tls_queue_run(worker);
+    drainers_flush(worker);
+    feed_starved(worker);
+    free_dead(worker);
+    if (is_done(worker))
+        return 0;
+    return error ? error : 1;
 }
 
 void worker_run(struct worker *worker)
 {
-    struct io_event events[EVENTS_PER_TURN];
+    static const struct timespec pause = {.tv_nsec = WORKER_ENGINE_PAUSE_NS};
+    int result;
 
-    acceptor_start(worker);
-    stun_start(worker);
-    mesh_start(worker);
-    while (!is_done(worker)) {
-        int count = io_poll(worker->loop, events, EVENTS_PER_TURN, time_to_wait(worker));
-        if (count < 0) {
-            engine_failed(worker, count);
-            count = 0;
-        }
-        worker->now = worker_clock();
-        counters_add(worker->counters, COUNTER_loop_turns, 1);
-        counters_add(worker->counters, COUNTER_loop_events, (uint64_t)count);
-        counters_set(worker->counters, COUNTER_free_chunks, io_free_chunks(worker->loop));
-        timers_run(&worker->timers, worker->now);
-        handle(worker, events, count);
-        deliver_messages(worker);
-        follow_phase(worker);
-        tls_queue_run(worker);
-        drainers_flush(worker);
-        feed_starved(worker);
-        free_dead(worker);
-    }
+    worker_begin(worker);
+    do {
+        result = worker_turn(worker, worker_time_to_wait(worker));
+        if (result < 0)
+            nanosleep(&pause, NULL); /* does not turn at full speed */
+    } while (result != 0);
+}
+
+static void abandon_drainer(struct drainer *drainer)
+{
+    if (drainer->phase == DRAINER_SENDING)
+        drainer_sent(drainer, -ECANCELED);
+    else if (drainer->phase == DRAINER_WAITING)
+        drainer_writable(drainer);
+}
+
+/* Closed connections wait for the last event of their receive alone. */
+static void abandon_conn(struct conn *conn)
+{
+    static const struct io_event last = {.result = -ECANCELED};
+
+    stop_conn(conn);
+    if (conn->receiving)
+        conn_received(conn, &last);
+}
+
+void worker_abandon(struct worker *worker)
+{
+    io_driven_abandon(worker->loop);
+    for_each_conn(worker, abandon_conn);
+    for (uint32_t slot = 0; slot < worker->drainers.count; slot++)
+        if (worker->drainers.slots[slot].object)
+            abandon_drainer(worker->drainers.slots[slot].object);
 }

@@ -43,6 +43,14 @@ struct worker {
     pthread_t thread;
     bool has_thread;
 
+    /* Of a relay that is driven. Shared, see driven.c. */
+    _Atomic pid_t driver; /* the thread that dispatches it, 0: none yet */
+    atomic_bool ended;
+    bool is_ending; /* by hyperderp_relay_stop(), not by its dispatches; guarded by relay->lock */
+
+    /* The driver's. */
+    bool has_begun;
+
     /* Owned by the worker's thread from here on. */
     int64_t now; /* CLOCK_MONOTONIC in ns, of the beginning of the turn */
     struct timers timers;
@@ -85,15 +93,31 @@ struct worker {
 int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned index);
 void worker_free(struct worker *worker); /* only when its thread has ended; NULL is allowed */
 
-/* Binds the worker to the calling thread, before worker_run(). 0 or -errno: then it has ended. */
+/* Binds the worker to the calling thread, before its turns. 0 or -errno: then it has ended. */
 int worker_attach(struct worker *worker);
 
 /* Refuses what others have given to a worker that does not run, and takes no more. Nothing to do
  * for one that has ended. */
 void worker_refuse(struct worker *worker);
 
-/* The body of the worker's thread. Returns when the relay has been drained or stopped. */
+/* Begins to accept, to answer, and to call other nodes; after worker_attach(). */
+void worker_begin(struct worker *worker);
+
+/* One turn, which waits for events for timeout_ns (negative: no limit). Returns 0 when the worker
+ * has ended, as the relay has been drained or stopped; 1; or -errno when the engine failed: the
+ * turn went on without its events, and so may the worker, after WORKER_ENGINE_PAUSE_NS. */
+int worker_turn(struct worker *worker, int64_t timeout_ns);
+#define WORKER_ENGINE_PAUSE_NS 10000000
+
+/* For how long the next turn may wait for events. */
+int64_t worker_time_to_wait(const struct worker *worker);
+
+/* The body of the worker's thread: begins, and turns until the worker has ended. */
 void worker_run(struct worker *worker);
+
+/* For a worker in whose loop no event will come any more, of a relay that stops: a few turns later
+ * it has ended. The turns are the calling thread's. */
+void worker_abandon(struct worker *worker);
 
 /* Gives a message to a worker; false as mailbox_post(). Any thread. */
 bool worker_post(struct worker *worker, struct message *message);

@@ -394,6 +394,58 @@ void io_wake(struct io_loop *loop)
     loop->woken = loop->woken || !sabotage_now(SABOTAGE_LOSE_WAKE);
 }
 
+/* ---- Nobody drives it ------------------------------------------------------------------------ */
+
+int io_driven_begin(struct io_loop *loop)
+{
+    (void)loop;
+    return -ENOSYS;
+}
+
+void io_driven_end(struct io_loop *loop)
+{
+    (void)loop;
+}
+
+static void never_driven(void)
+{
+    report_failure("a loop that is not driven was used as one that is");
+}
+
+int io_driven_fd(const struct io_loop *loop)
+{
+    (void)loop;
+    never_driven();
+    return -1;
+}
+
+void io_driven_enter(struct io_loop *loop)
+{
+    (void)loop;
+    never_driven();
+}
+
+bool io_driven_submit(struct io_loop *loop)
+{
+    (void)loop;
+    never_driven();
+    return false;
+}
+
+void io_driven_leave(struct io_loop *loop, int64_t now, int64_t timeout_ns)
+{
+    (void)loop;
+    (void)now;
+    (void)timeout_ns;
+    never_driven();
+}
+
+void io_driven_abandon(struct io_loop *loop)
+{
+    (void)loop;
+    never_driven();
+}
+
 unsigned io_free_chunks(const struct io_loop *loop)
 {
     return loop->pool.free;
