@@ -168,6 +168,51 @@ chat_runs() {
         "$stage/usr/local/bin/hyper-derp"
 }
 
+# The next line that begins so; others are skipped. From file descriptor 3, into $line.
+await_line() {
+    while IFS= read -r -t 20 line <&3; do
+        [[ $line != "$1"* ]] || return 0
+    done
+    echo "there came no $1"
+    return 1
+}
+
+# Starts the relay with nobody in its list of keys, lets everyone in, drains it.
+control_plane_runs() {
+    local port status line
+    echo '# nobody' >"$stage/keys"
+    # Not by timeout, which passes SIGHUP on but once. Each wait below is bounded.
+    LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/$1" 127.0.0.1:0 "$stage/keys" >"$stage/fifo" &
+    plane_pid=$!
+    trap 'kill "$plane_pid" 2>/dev/null' EXIT
+    exec 3<"$stage/fifo"
+    await_line '{"event":"listening"' || return 1
+    port=$(sed -nE 's/.*"127\.0\.0\.1:([0-9]+)"\}$/\1/p' <<<"$line")
+    bench() {
+        LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/usr/local/bin/hyper-derp-bench" \
+            --relay "127.0.0.1:$port" --duration 0.5 --warmup 0 --rate 1000 2>&1
+    }
+    ! bench || { echo "who is not in the list was let in"; return 1; }
+    await_line '{"event":"denied","key":"nodekey:' || return 1
+    echo nonsense >"$stage/keys"
+    kill -HUP "$plane_pid"
+    await_line '{"event":"keys","read":false}' || return 1
+    echo '*' >"$stage/keys"
+    kill -HUP "$plane_pid"
+    await_line '{"event":"keys","read":true}' || return 1
+    bench || return 1
+    await_line '{"event":"up","key":"nodekey:' || return 1
+    await_line '{"event":"down","key":"nodekey:' || return 1
+    kill -TERM "$plane_pid"
+    await_line '{"event":"end"' || return 1
+    exec 3<&-
+    wait "$plane_pid"
+    status=$?
+    [ "$status" = 0 ] || { echo "exit status $status after SIGTERM"; return 1; }
+    echo "$line" | awk -F '[:,}]' '$4 >= 20 && $6 > 0 && $8 > 400 && $8 == $10 { found = 1 } END { exit !found }' ||
+        { echo "unexpected last line: $line"; return 1; }
+}
+
 public_cc_runs() {
     [ "$(LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/$1")" = "$VERSION" ]
 }
@@ -221,6 +266,8 @@ for kind in shared static; do
     for standard in c11 c17; do
         try "embed.c, $standard, $kind" build "$CC" $standard examples/embed.c $kind "embed-$kind-$standard"
     done
+    try "control-plane.c, $kind" build "$CC" c11 examples/control-plane.c $kind "plane-$kind"
+    try "control-plane.c runs, $kind" control_plane_runs "plane-$kind"
     try "public.cc, c++17, $kind" build "$CXX" c++17 tests/install/public.cc $kind "public-$kind"
     try "public.cc runs, $kind" public_cc_runs "public-$kind"
     try "embed.c runs, $kind" embed_runs "embed-$kind-c11"
