@@ -32,6 +32,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+CMAKEDIR ?= $(LIBDIR)/cmake/hyperderp
 SYSCONFDIR ?= /etc
 DATADIR ?= $(PREFIX)/share
 UNITDIR ?= $(PREFIX)/lib/systemd/system
@@ -51,6 +52,8 @@ V ?= 0
 # ---- What there is -----------------------------------------------------------------------------
 
 VERSION := $(shell awk '$$2 == "HYPERDERP_VERSION" { gsub(/"/, "", $$3); print $$3 }' \
+	include/hyperderp/version.h)
+ABI_SINCE := $(shell awk '$$2 == "HYPERDERP_ABI_SINCE" { gsub(/"/, "", $$3); print $$3 }' \
 	include/hyperderp/version.h)
 ABI := $(shell awk '$$2 == "HYPERDERP_ABI_VERSION" { print $$3 }' include/hyperderp/version.h)
 SONAME := libhyperderp.so.$(ABI)
@@ -94,6 +97,7 @@ BENCH := $(BUILD)/hyper-derp-bench
 # What relaying costs at the least; not a relay, and not installed.
 FLOOR := $(BUILD)/hyper-derp-floor
 PC := $(BUILD)/libhyperderp.pc
+CMAKE_FILES := $(BUILD)/install/hyperderp-config.cmake $(BUILD)/install/hyperderp-config-version.cmake
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/unit/test_%,$(UNIT_SRCS)))
 DAEMON_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/daemon/test_%,$(DAEMON_TEST_SRCS)))
 INTEGRATION_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter tests/integration/test_%,$(INTEGRATION_SRCS)))
@@ -227,7 +231,7 @@ all: $(DAEMON) $(BENCH) $(FLOOR) $(ARCHIVE) $(SHARED) $(PC) $(TESTS) ## build ev
 FLAGS_TEXT = $(CC) $(CC_VERSION) $(FUZZ_CC) $(FUZZ_FLAGS) $(HD_CPPFLAGS) $(HD_CFLAGS) $(HD_LDFLAGS) $(LIBS)
 SOURCES_TEXT = $(LIB_SRCS) $(DAEMON_SRCS) $(BENCH_SRCS) $(FLOOR_SRCS) $(UNIT_SRCS) $(MISUSE_SRCS) \
 	$(DAEMON_TEST_SRCS) $(INTEGRATION_SRCS) $(TORTURE_SRCS) $(SIMULATION_SRCS)
-PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(VERSION) $(MODULES) $(PLAIN_LIBS)
+PC_TEXT = $(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(CMAKEDIR) $(VERSION) $(SONAME) $(ABI_SINCE) $(MODULES) $(PLAIN_LIBS)
 
 define stamp
 @mkdir -p $(@D)
@@ -275,6 +279,17 @@ $(PC): pkgconfig/libhyperderp.pc.in $(BUILD)/dirs
 		-e 's|@INCLUDEDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))|' \
 		-e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(MODULES)|' \
 		-e 's|@PLAIN_LIBS@|$(PLAIN_LIBS)|' $< >$@
+
+# From one folder of the installation to another, without a look at the folders of this machine.
+from_cmake_to = $(shell realpath -sm --relative-to=$(CMAKEDIR) $(1))
+
+$(BUILD)/install/%.cmake: pkgconfig/%.cmake.in $(BUILD)/dirs $(BUILD)/flags
+	$(say) GEN $@
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI_SINCE@|$(ABI_SINCE)|g' -e 's|@SONAME@|$(SONAME)|g' \
+		-e 's|@LIB@|$(call from_cmake_to,$(LIBDIR))|g' -e 's|@INCLUDE@|$(call from_cmake_to,$(INCLUDEDIR))|g' \
+		-e 's|@MODULES@|$(MODULES)|g' -e 's|@PLAIN_LIBS@|$(PLAIN_LIBS:-l%=%)|g' \
+		-e "s|@POINTER_SIZE@|$$(echo __SIZEOF_POINTER__ | $(CC) -E -P -x c - | tr -d '\n')|g" $< >$@
 
 define link
 $(say) LINK $@
@@ -484,7 +499,7 @@ AFL_NAMES := http tls_record
 run_afl = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run afl \
 	$(foreach f,$(AFL_NAMES),'afl_$f:tests/check/afl.sh $(FUZZ)/fuzz_$f $(FUZZ_SECONDS)')
 
-INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC)
+INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC) $(CMAKE_FILES)
 
 .PHONY: docs
 docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
@@ -574,11 +589,12 @@ man_path = $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))/$(notdir $(1))
 .PHONY: install uninstall
 install: $(INSTALLED) ## install below DESTDIR= PREFIX=/usr/local (LIBDIR= and others as well)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR) \
-		$(DESTDIR)$(INCLUDEDIR)/hyperderp
+		$(DESTDIR)$(INCLUDEDIR)/hyperderp $(DESTDIR)$(CMAKEDIR)
 	$(INSTALL) -m 755 $(DAEMON) $(BENCH) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -m 644 $(SHARED) $(BUILD)/install/libhyperderp.a $(DESTDIR)$(LIBDIR)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libhyperderp.so
 	$(INSTALL) -m 644 $(PC) $(DESTDIR)$(PKGCONFIGDIR)
+	$(INSTALL) -m 644 $(CMAKE_FILES) $(DESTDIR)$(CMAKEDIR)
 	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/hyperderp
 	$(foreach m,$(MANPAGES),$(INSTALL) -D -m 644 $m $(call man_path,$m) &&) :
 	$(INSTALL) -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/hyper-derp
@@ -596,6 +612,8 @@ uninstall: ## remove what install put there, given the same DESTDIR and PREFIX
 	rm -f $(DESTDIR)$(BINDIR)/hyper-derp $(DESTDIR)$(BINDIR)/hyper-derp-bench
 	rm -f $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libhyperderp.so \
 		$(DESTDIR)$(LIBDIR)/libhyperderp.a $(DESTDIR)$(PKGCONFIGDIR)/libhyperderp.pc
+	rm -f $(foreach f,$(CMAKE_FILES),$(DESTDIR)$(CMAKEDIR)/$(notdir $f))
+	-rmdir $(DESTDIR)$(CMAKEDIR)
 	rm -f $(foreach h,$(HEADERS),$(DESTDIR)$(INCLUDEDIR)/hyperderp/$(notdir $h))
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/hyperderp
 	rm -f $(foreach m,$(MANPAGES),$(call man_path,$m))

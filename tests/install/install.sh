@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # install.sh: installs below a temporary DESTDIR, looks at what came there, builds and runs programs
-# against it through pkg-config, shared and static, from C and from C++, and uninstalls.
+# against it through pkg-config and CMake, shared and static, from C and from C++, and uninstalls.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 : "${BUILD:=build}" "${GNUMAKE:=make}" "${CC:=cc}" "${CXX:=c++}" "${SONAME:=libhyperderp.so.0}"
@@ -42,7 +42,8 @@ staged_pkg_config() {
 has_expected_files() {
     {
         printf 'bin/%s\n' hyper-derp hyper-derp-bench
-        printf 'lib/%s\n' "$SONAME" libhyperderp.so libhyperderp.a pkgconfig/libhyperderp.pc
+        printf 'lib/%s\n' "$SONAME" libhyperderp.so libhyperderp.a pkgconfig/libhyperderp.pc \
+            cmake/hyperderp/hyperderp-config.cmake cmake/hyperderp/hyperderp-config-version.cmake
         printf 'lib/%s\n' sysctl.d/60-hyper-derp.conf systemd/system/hyper-derp.service \
             sysusers.d/hyper-derp.conf tmpfiles.d/hyper-derp.conf
         printf 'share/hyper-derp/%s\n' grafana/hyper-derp.json prometheus/hyper-derp.rules.yml
@@ -79,6 +80,37 @@ pc_is_right() {
     local libs
     libs=$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --libs libhyperderp) || return 1
     [ "$(xargs <<<"$libs")" = "-L/usr/local/lib -lhyperderp" ] || { echo "libs: $libs"; return 1; }
+}
+
+# What the library itself is linked with is what the .pc file names as private: somebody who links
+# the static one gets no more from it.
+pc_names_what_is_needed() {
+    local library name libs
+    libs=" $(staged_pkg_config --static --libs) " || return 1
+    while read -r library; do
+        name=-l$(sed -E 's/^lib(.*)\.so.*/\1/' <<<"$library")
+        case $library in
+        libc.so.* | libpthread.so.* | ld-linux*) ;; # -pthread, and what every program has
+        *) [[ $libs == *" $name "* ]] || { echo "$library is not in: $libs"; return 1; } ;;
+        esac
+    done < <(objdump -p "$stage/usr/local/lib/$SONAME" | awk '$1 == "NEEDED" { print $2 }')
+    [[ $libs == *" -pthread "* ]] || { echo "no -pthread in: $libs"; return 1; }
+}
+
+# With archives of those below it too, as far as there are any, a linker has to resolve all that they
+# need in turn with what --static says, in that order.
+build_all_static() {
+    local cflags libs library
+    cflags=$(staged_pkg_config --cflags) && libs=$(staged_pkg_config --static --libs) || return 1
+    for library in $libs; do
+        [[ $library == -l* && $($CC -print-file-name="lib${library#-l}.a") == /* ]] || [ "$library" = -lhyperderp ] ||
+            continue
+        libs=" $libs "
+        libs=${libs// $library / -l:lib${library#-l}.a }
+    done
+    # shellcheck disable=SC2086
+    $CC -o "$stage/embed-all-static" $cflags examples/embed.c $libs || return 1
+    ! objdump -p "$stage/embed-all-static" | grep -E 'NEEDED +lib(hyperderp|ssl|crypto|sodium|jansson|uring)'
 }
 
 # Internal names such as conn_close() must not meet those of the program around the library.
@@ -126,6 +158,42 @@ build() {
     needed=$(objdump -p "$stage/$5" | grep -c "NEEDED.*$SONAME")
     [ "$4 $needed" = "shared 1" ] || [ "$4 $needed" = "static 0" ] ||
         { echo "$5 was to be $4"; return 1; }
+}
+
+# configure FOLDER ARGUMENT...: CMake's first half, with only the staged library to be found.
+configure() {
+    local folder=$1
+    shift
+    env -u MAKEFLAGS -u CFLAGS -u LDFLAGS cmake -S tests/install/cmake -B "$stage/$folder" \
+        -DCMAKE_PREFIX_PATH="$stage/usr/local" -DEXAMPLES="$PWD/examples" \
+        -DPUBLIC="$PWD/tests/install/public.cc" "$@"
+}
+cmake_builds() {
+    configure cmake -DCMAKE_C_COMPILER="${CC%% *}" -DCMAKE_CXX_COMPILER="${CXX%% *}" || return 1
+    env -u MAKEFLAGS -u CFLAGS -u LDFLAGS cmake --build "$stage/cmake" || return 1
+    local kind needed
+    for kind in shared static; do
+        needed=$(objdump -p "$stage/cmake/embed-$kind" | grep -c "NEEDED.*$SONAME")
+        [ "$kind $needed" = "shared 1" ] || [ "$kind $needed" = "static 0" ] ||
+            { echo "embed-$kind was to be $kind"; return 1; }
+    done
+}
+# cmake_finds ARGUMENTS, cmake_refuses ARGUMENTS MESSAGE: what find_package() is given besides the name.
+cmake_finds() { configure "find-$RANDOM" -DWANT="$1"; }
+cmake_refuses() {
+    local output
+    if output=$(cmake_finds "$1" 2>&1); then
+        echo "$output"
+        return 1
+    fi
+    # CMake wraps lines.
+    tr -s ' \n' ' ' <<<"$output" | grep -F "$2" || { echo "$output"; return 1; }
+}
+# The shared library asks for nothing of those below it.
+cmake_shared_needs_no_other() {
+    PKG_CONFIG_LIBDIR=$stage/nowhere PKG_CONFIG_PATH='' cmake_finds "COMPONENTS shared" || return 1
+    PKG_CONFIG_LIBDIR=$stage/nowhere PKG_CONFIG_PATH='' cmake_refuses "COMPONENTS static" \
+        "The static library lacks liburing, libsodium"
 }
 
 # Starts the relay, asks it for a page, stops it.
@@ -227,7 +295,9 @@ other_folders() {
     local pc=$stage/other/usr/lib/some-triplet/pkgconfig
     [ "$(PKG_CONFIG_PATH=$pc pkg-config --variable=libdir libhyperderp)" = /usr/lib/some-triplet ] &&
         [ -f "$stage/other/usr/lib/some-triplet/libhyperderp.a" ] &&
-        [ -f "$stage/other/usr/include/hyperderp/relay.h" ]
+        [ -f "$stage/other/usr/include/hyperderp/relay.h" ] || return 1
+    ! command -v cmake >/dev/null || configure other-cmake -DWANT="COMPONENTS shared" \
+        -DCMAKE_PREFIX_PATH= -Dhyperderp_DIR="$stage/other/usr/lib/some-triplet/cmake/hyperderp"
 }
 
 # A configuration that is there is the operator's.
@@ -258,6 +328,7 @@ else
     echo "skip - exposure of the unit: no systemd-analyze of systemd 250 or newer"
 fi
 try "libhyperderp.pc" pc_is_right
+try "libhyperderp.pc names what is needed" pc_names_what_is_needed
 try "static library hides internal names" archive_hides_internals
 for header in include/hyperderp/*.h; do
     try "${header#include/} alone, C and C++" header_stands_alone "${header#include/hyperderp/}"
@@ -274,10 +345,29 @@ for kind in shared static; do
     try "client-chat.c, c11, $kind" build "$CC" c11 examples/client-chat.c $kind "chat-$kind"
     try "client-chat.c runs, $kind" chat_runs "chat-$kind"
 done
+try "embed.c, all static" build_all_static
+try "embed.c runs, all static" embed_runs embed-all-static
+if command -v cmake >/dev/null; then
+    try "CMake project" cmake_builds
+    for kind in shared static; do
+        try "CMake project runs, $kind" embed_runs "cmake/embed-$kind"
+        try "CMake project runs from C++, $kind" public_cc_runs "cmake/public-$kind"
+    done
+    series=${VERSION%.*}
+    for want in "$series" "$VERSION EXACT" "$VERSION COMPONENTS shared"; do
+        try "CMake finds $want" cmake_finds "$want"
+    done
+    try "CMake finds no older version" cmake_refuses 0.0.9 "version: $VERSION"
+    try "CMake finds no newer version" cmake_refuses "${VERSION%%.*}.9999" "version: $VERSION"
+    try "CMake finds no other component" cmake_refuses "COMPONENTS client" "no component client, only shared"
+    try "CMake finds the shared library alone" cmake_shared_needs_no_other
+else
+    echo "skip - CMake project: cmake is not installed; ./bootstrap --ci installs it"
+fi
 try "embed.c refuses a wrong key" embed_refuses 127.0.0.1:0 nodekey:12
 try "embed.c refuses a wrong address" embed_refuses nonsense
 try "installed daemon" daemon_runs
 try "make uninstall" uninstall_leaves_nothing
 try "other PREFIX and LIBDIR" other_folders
-run_make "$BUILD/libhyperderp.pc" >/dev/null # for the default PREFIX again
+run_make "$BUILD/libhyperderp.pc" "$BUILD/install/hyperderp-config.cmake" >/dev/null # for the default PREFIX again
 exit "$failed"
