@@ -169,7 +169,7 @@ accepted = $(foreach flag,$(1),$(shell printf '#include <stdio.h>\nint main(void
 	$(CC) $(CPPFLAGS) -U_FORTIFY_SOURCE -O2 -Werror $(flag) -x c - -o /dev/null >/dev/null 2>&1 && echo '$(flag)'))
 endif
 
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wdate-time
 ifeq ($(WERROR),1)
 WARNINGS += -Werror
 endif
@@ -196,7 +196,11 @@ SO_DEFS :=
 SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
-HD_CFLAGS = -std=c17 $(WARNINGS) -fvisibility=hidden -pthread $(CFLAGS) $(SANFLAGS)
+# What is built does not depend on where, so that anybody can build the same bytes: debug information
+# names sources from the top of the tree. tests/check/reproducible.sh compares two builds.
+SAME_PATHS := -ffile-prefix-map=$(call quoted,$(CURDIR)=.)
+
+HD_CFLAGS = -std=c17 $(WARNINGS) -fvisibility=hidden -pthread $(SAME_PATHS) $(CFLAGS) $(SANFLAGS)
 HD_CPPFLAGS = -D_GNU_SOURCE $(CPPFLAGS) $(HARDEN) $(MODULE_CFLAGS)
 HD_LDFLAGS = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(HARDEN_LINK) -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 LIBS = $(MODULE_LIBS) $(LDLIBS)
@@ -255,7 +259,7 @@ $(OBJ)/%.o: %.c $(BUILD)/flags
 
 $(ARCHIVE): $(LIB_OBJS) $(BUILD)/sources
 	$(say) AR $@
-	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJS)
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(LIB_OBJS)
 
 $(SHARED): $(SO_OBJS) lib/libhyperderp.map $(BUILD)/flags $(BUILD)/sources
 	$(say) LINK $@
@@ -270,7 +274,7 @@ $(BUILD)/install/libhyperderp.a: $(SO_OBJS) $(BUILD)/flags $(BUILD)/sources
 	@mkdir -p $(@D)
 	$(Q)$(CC) -r -nostdlib -o $(@D)/libhyperderp.o $(SO_OBJS)
 	$(Q)$(OBJCOPY) --localize-hidden $(@D)/libhyperderp.o
-	$(Q)rm -f $@ && $(AR) rcs $@ $(@D)/libhyperderp.o
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(@D)/libhyperderp.o
 
 $(PC): pkgconfig/libhyperderp.pc.in $(BUILD)/dirs
 	$(say) GEN $@
