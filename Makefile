@@ -135,7 +135,7 @@ MODULE_VERSIONS := 'liburing >= 2.3' 'libsodium >= 1.0.18' 'jansson >= 2.13' 'li
 	'libmicrohttpd >= 0.9.75' 'libsystemd >= 250' 'libcurl >= 7.85' 'libseccomp >= 2.5'
 
 # Targets that compile nothing work on a machine where nothing is installed yet.
-ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out clean help uninstall dist distcheck check-reproducible check-aarch64,$(or $(MAKECMDGOALS),all)),)
 MODULES_MISSING := $(shell for module in $(MODULE_VERSIONS); do \
 	$(PKG_CONFIG) --exists "$$module" 2>/dev/null || printf '%s; ' "$$module"; done)
 ifneq ($(MODULES_MISSING),)
@@ -481,6 +481,9 @@ run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
 	'hardening:tests/check/hardening.sh' 'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh' \
 	'websocket:tests/check/websocket.sh'
+run_tarball = $(RUNNER) --timeout 300 run tarball 'tarball:tests/install/tarball.sh'
+run_reproducible = $(RUNNER) --timeout 300 run reproducible 'two_builds:tests/check/reproducible.sh'
+run_aarch64 = $(RUNNER) --timeout 600 run aarch64 'qemu:tests/cross/aarch64.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
 run_vm = VM_CONSOLE=$(abspath $(RESULTS))/console.log $(RUNNER) --timeout 480 run vm 'machine:tests/vm/run.sh'
 # Those of bench/ are no part of the product.
@@ -543,6 +546,16 @@ check-tools: $(DAEMON) $(BENCH) ## OpenSSL's and GnuTLS's own programs, curl, an
 
 check-install: $(INSTALLED) $(CONFIG_PAGES) ## install under a temporary DESTDIR and build programs against it
 	$(call run_suites,install)
+
+.PHONY: distcheck check-reproducible check-aarch64
+distcheck: ## the tarball of make dist builds, tests and installs itself without git, twice to the same bytes
+	$(call run_suites,tarball)
+
+check-reproducible: ## two builds in different folders and circumstances give the same bytes
+	$(call run_suites,reproducible)
+
+check-aarch64: ## cross-build for 64-bit ARM; unit tests, daemon and load generator by emulation
+	$(call run_suites,aarch64)
 
 check-packages: ## build Debian packages, run the service of them under systemd in a virtual machine
 	$(call run_suites,packages)
@@ -624,6 +637,13 @@ uninstall: ## remove what install put there, given the same DESTDIR and PREFIX
 	rm -f $(DESTDIR)$(UNITDIR)/hyper-derp.service $(DESTDIR)$(SYSCTLDIR)/60-hyper-derp.conf \
 		$(DESTDIR)$(SYSUSERSDIR)/hyper-derp.conf $(DESTDIR)$(TMPFILESDIR)/hyper-derp.conf
 	rm -f $(foreach f,$(SHIPPED),$(DESTDIR)$(DATADIR)/hyper-derp/$f)
+
+# ---- Releasing ---------------------------------------------------------------------------------
+
+.PHONY: dist
+dist: ## the sources as build/hyper-derp-VERSION.tar.gz, which builds without git
+	@mkdir -p $(BUILD)
+	$(Q)dist/tarball.sh hyper-derp-$(VERSION) $(BUILD)/hyper-derp-$(VERSION).tar.gz
 
 .PHONY: clean help
 clean: ## remove what was built (build/ and the sanitizers' directories)

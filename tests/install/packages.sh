@@ -35,10 +35,7 @@ check() {
 }
 
 # ---- the packages ----
-copy_tree() {
-    mkdir "$work/hyper-derp" && git ls-files -z --cached --others --exclude-standard |
-        xargs -0 cp --parents -t "$work/hyper-derp"
-}
+copy_tree() { dist/tarball.sh hyper-derp "$work/tree.tar.gz" && tar -xf "$work/tree.tar.gz" -C "$work"; }
 build_packages() { (cd "$work/hyper-derp" && env -u MAKEFLAGS -u MFLAGS -u BUILD -u SAN -u CC -u VERSION dpkg-buildpackage -us -uc -b); }
 same_version() { [ "$version" = "$(awk '$2 == "HYPERDERP_VERSION" { gsub(/"/, "", $3); print $3 }' include/hyperderp/version.h)" ]; }
 check versions_agree same_version
@@ -55,6 +52,28 @@ packages_are_hardened() {
 }
 check packages_are_unpacked unpack
 check packages_are_hardened packages_are_hardened
+# Who installs the -dev package gets all that its files for pkg-config and CMake ask for.
+owner() { dpkg -S "$(realpath "$1")" "$1" 2>/dev/null | sed -n '1s/:.*//p'; }
+development_package_is_whole() {
+    local deb depends module file package
+    deb=$(echo "$work"/libhyperderp-dev_*.deb)
+    dpkg-deb -x "$deb" "$work/development" || return 1
+    depends=" $(dpkg-deb -f "$deb" Depends | tr -d ',') "
+    for file in "$work"/development/usr/lib/*/{pkgconfig/libhyperderp.pc,cmake/hyperderp/hyperderp-config{,-version}.cmake} \
+        "$work"/development/usr/include/hyperderp/version.h; do
+        [ -f "$file" ] || { echo "$file is missing"; return 1; }
+    done
+    for module in $(sed -n 's/^Requires.private: //p' "$work"/development/usr/lib/*/pkgconfig/libhyperderp.pc); do
+        package=$(owner "$(pkg-config --variable=pcfiledir "$module")/$module.pc")
+        [[ $depends == *" $package "* ]] || { echo "it depends on no ${package:-package} for $module"; return 1; }
+    done
+    for module in $(sed -n 's/^Libs.private: //p' "$work"/development/usr/lib/*/pkgconfig/libhyperderp.pc); do
+        [[ $module == -l* ]] || continue
+        package=$(owner "$(cc -print-file-name="lib${module#-l}.a")")
+        [[ $depends == *" $package "* ]] || { echo "it depends on no ${package:-package} for $module"; return 1; }
+    done
+}
+check development_package_is_whole development_package_is_whole
 # Long texts are compressed.
 check security_policy_is_in_the_package zgrep -q "Reporting a vulnerability" "$work/unpacked/usr/share/doc/hyper-derp/SECURITY.md.gz"
 check lintian_finds_no_error lintian --fail-on error --allow-root "$work"/hyper-derp_*.changes
