@@ -41,6 +41,31 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 DESTDIR ?=
 
+# CROSS_COMPILE=aarch64-linux-gnu- takes the tools with this prefix; SYSROOT= is the root with the
+# headers and libraries of that machine, if they are not where those tools look by themselves.
+CROSS_COMPILE ?=
+SYSROOT ?=
+ifneq ($(CROSS_COMPILE),)
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc $(SYSROOT:%=--sysroot=%)
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+ifeq ($(origin LD),default)
+LD := $(CROSS_COMPILE)ld
+endif
+OBJCOPY ?= $(CROSS_COMPILE)objcopy
+# With a root of its own the machine's pkg-config does: it reads what is in there, and nothing else.
+ifeq ($(SYSROOT),)
+PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
+else
+PKG_CONFIG ?= env PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) \
+	PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(CROSS_COMPILE:%-=%)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig \
+	pkg-config
+endif
+endif
+
 PKG_CONFIG ?= pkg-config
 OBJCOPY ?= objcopy
 INSTALL ?= install
@@ -165,8 +190,9 @@ CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --silence-errors --cflags cmocka)
 CMOCKA_LIBS := $(shell $(PKG_CONFIG) --silence-errors --libs cmocka || echo -lcmocka)
 CC_VERSION := $(shell $(CC) -dumpfullversion -dumpversion 2>/dev/null)
 # $(call accepted,FLAGS): those that this compiler and its linker take without a word.
-accepted = $(foreach flag,$(1),$(shell printf '#include <stdio.h>\nint main(void) { return 0; }' | \
-	$(CC) $(CPPFLAGS) -U_FORTIFY_SOURCE -O2 -Werror $(flag) -x c - -o /dev/null >/dev/null 2>&1 && echo '$(flag)'))
+accepted = $(foreach flag,$(1),$(shell said=$$(printf '#include <stdio.h>\nint main(void) { return 0; }' | \
+	$(CC) $(CPPFLAGS) -U_FORTIFY_SOURCE -O2 -Werror $(flag) -x c - -o /dev/null 2>&1) && [ -z "$$said" ] && \
+	echo '$(flag)'))
 endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wdate-time

@@ -17,9 +17,9 @@ failed=0 objects=0
 
 # What an object says of itself for the processor: that each place to which calls and jumps through
 # a pointer lead is marked, and that returns can be checked.
-case $(uname -m) in
-x86_64) marks='IBT, SHSTK' linked='SHSTK' ;;
-aarch64) marks='BTI, PAC' linked='' ;;
+case $(readelf -hW "$1" | sed -n '/^ *Machine: */{s///p;q}') in
+*X86-64) marks='IBT, SHSTK' linked='SHSTK' ;;
+AArch64) marks='BTI, PAC' linked='' ;;
 *) marks='' linked='' ;;
 esac
 
