@@ -196,31 +196,8 @@ cmake_shared_needs_no_other() {
         "The static library lacks liburing, libsodium"
 }
 
-# Starts the relay, asks it for a page, stops it.
 embed_runs() {
-    local line port answer status
-    LD_LIBRARY_PATH=$stage/usr/local/lib timeout --kill-after=5 60 "$stage/$1" 127.0.0.1:0 \
-        >"$stage/fifo" &
-    embed_pid=$!
-    # This runs in a subshell of its own; nothing of it may outlive a failure.
-    trap 'kill "$embed_pid" 2>/dev/null' EXIT
-    exec 3<"$stage/fifo"
-    IFS= read -r -t 20 line <&3 || { echo "no line from $1"; return 1; }
-    port=$(sed -nE 's/^listening on 127\.0\.0\.1:([0-9]+)$/\1/p' <<<"$line")
-    [ -n "$port" ] || { echo "unexpected line: $line"; return 1; }
-    exec 4<>"/dev/tcp/127.0.0.1/$port" || return 1
-    # In one piece, and should the relay hang up it is cat that meets SIGPIPE.
-    printf 'GET / HTTP/1.1\r\nHost: embed\r\n\r\n' | cat >&4
-    IFS= read -r -t 20 answer <&4 || { echo "no answer on port $port"; return 1; }
-    exec 4>&-
-    [[ $answer == "HTTP/1.1 200 "* ]] || { echo "unexpected answer: $answer"; return 1; }
-    kill -TERM "$embed_pid"
-    wait "$embed_pid"
-    status=$?
-    [ "$status" = 0 ] || { echo "exit status $status after SIGTERM"; return 1; }
-    IFS= read -r -t 20 line <&3
-    exec 3<&-
-    [[ $line == "0 clients joined, "* ]] || { echo "unexpected last line: $line"; return 1; }
+    relays "$stage/$1"
 }
 
 embed_refuses() {
@@ -229,56 +206,6 @@ embed_refuses() {
     status=$?
     echo "exit status $status: $output"
     [ "$status" != 0 ] && [ "$status" -lt 126 ]
-}
-
-chat_runs() {
-    LD_LIBRARY_PATH=$stage/usr/local/lib tests/install/chat.sh "$stage/$1" \
-        "$stage/usr/local/bin/hyper-derp"
-}
-
-# The next line that begins so; others are skipped. From file descriptor 3, into $line.
-await_line() {
-    while IFS= read -r -t 20 line <&3; do
-        [[ $line != "$1"* ]] || return 0
-    done
-    echo "there came no $1"
-    return 1
-}
-
-# Starts the relay with nobody in its list of keys, lets everyone in, drains it.
-control_plane_runs() {
-    local port status line
-    echo '# nobody' >"$stage/keys"
-    # Not by timeout, which passes SIGHUP on but once. Each wait below is bounded.
-    LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/$1" 127.0.0.1:0 "$stage/keys" >"$stage/fifo" &
-    plane_pid=$!
-    trap 'kill "$plane_pid" 2>/dev/null' EXIT
-    exec 3<"$stage/fifo"
-    await_line '{"event":"listening"' || return 1
-    port=$(sed -nE 's/.*"127\.0\.0\.1:([0-9]+)"\}$/\1/p' <<<"$line")
-    bench() {
-        LD_LIBRARY_PATH=$stage/usr/local/lib "$stage/usr/local/bin/hyper-derp-bench" \
-            --relay "127.0.0.1:$port" --duration 0.5 --warmup 0 --rate 1000 2>&1
-    }
-    ! bench || { echo "who is not in the list was let in"; return 1; }
-    await_line '{"event":"denied","key":"nodekey:' || return 1
-    echo nonsense >"$stage/keys"
-    kill -HUP "$plane_pid"
-    await_line '{"event":"keys","read":false}' || return 1
-    echo '*' >"$stage/keys"
-    kill -HUP "$plane_pid"
-    await_line '{"event":"keys","read":true}' || return 1
-    bench || return 1
-    await_line '{"event":"up","key":"nodekey:' || return 1
-    await_line '{"event":"down","key":"nodekey:' || return 1
-    kill -TERM "$plane_pid"
-    await_line '{"event":"end"' || return 1
-    exec 3<&-
-    wait "$plane_pid"
-    status=$?
-    [ "$status" = 0 ] || { echo "exit status $status after SIGTERM"; return 1; }
-    echo "$line" | awk -F '[:,}]' '$4 >= 20 && $6 > 0 && $8 > 400 && $8 == $10 { found = 1 } END { exit !found }' ||
-        { echo "unexpected last line: $line"; return 1; }
 }
 
 public_cc_runs() {
@@ -314,6 +241,9 @@ uninstall_leaves_nothing() {
     [ -z "$left" ] || { echo "left: $left"; return 1; }
 }
 
+# shellcheck source=examples.bash
+. tests/install/examples.bash
+
 mkfifo "$stage/fifo"
 umask 077 # an administrator's umask must not make the library unreadable
 try "make install" run_make install DESTDIR="$stage" PREFIX=/usr/local
@@ -337,13 +267,9 @@ for kind in shared static; do
     for standard in c11 c17; do
         try "embed.c, $standard, $kind" build "$CC" $standard examples/embed.c $kind "embed-$kind-$standard"
     done
-    try "control-plane.c, $kind" build "$CC" c11 examples/control-plane.c $kind "plane-$kind"
-    try "control-plane.c runs, $kind" control_plane_runs "plane-$kind"
     try "public.cc, c++17, $kind" build "$CXX" c++17 tests/install/public.cc $kind "public-$kind"
     try "public.cc runs, $kind" public_cc_runs "public-$kind"
     try "embed.c runs, $kind" embed_runs "embed-$kind-c11"
-    try "client-chat.c, c11, $kind" build "$CC" c11 examples/client-chat.c $kind "chat-$kind"
-    try "client-chat.c runs, $kind" chat_runs "chat-$kind"
 done
 try "embed.c, all static" build_all_static
 try "embed.c runs, all static" embed_runs embed-all-static
@@ -366,6 +292,7 @@ else
 fi
 try "embed.c refuses a wrong key" embed_refuses 127.0.0.1:0 nodekey:12
 try "embed.c refuses a wrong address" embed_refuses nonsense
+try_examples
 try "installed daemon" daemon_runs
 try "make uninstall" uninstall_leaves_nothing
 try "other PREFIX and LIBDIR" other_folders

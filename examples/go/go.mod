@@ -1,0 +1,3 @@
+module hyperderp/examples/go
+
+go 1.21
