@@ -481,6 +481,9 @@ TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
 STYLE_CHECKS := tests/check/pages.sh tests/check/compatibility.sh tests/check/man.sh tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
 	tests/check/symbols.sh tests/check/selftest.sh tests/check/allocations.sh tests/check/abi.sh
 
+# The code in docs/embedding.md.
+STYLE_CHECKS += tests/check/embedding.sh
+
 # SEEDS=FROM-TO simulates these, however long it takes; otherwise as many as SIMULATION_SECONDS allow.
 SEEDS ?=
 SIMULATION_SECONDS ?= 20

@@ -253,6 +253,24 @@ accepts "format: a correct tree" "$here/format.sh" "$tree"
 echo 'int  x( void ){return 1;}' >"$tree/lib/wire/frame.c"
 refuses "format: a file of another style" '1 files are not formatted.*lib/wire/frame.c' "$here/format.sh" "$tree"
 
+# page LINE...: what embedding.sh is given, which compiles it against the real headers.
+page() {
+    fresh_tree
+    printf '%s\n' "$@" >"$tree/page.md"
+}
+page 'See `hyperderp_relay_new()`.' '```c functions' 'static void end(void)' '{' \
+    '    hyperderp_relay_free(relay);' '}' '```' '```c statements' 'end();' '```'
+accepts "embedding: a correct page" "$here/embedding.sh" "$tree/page.md"
+page 'See `hyperderp_relay_absent()`.'
+refuses "embedding: a name that is in no header" 'page.md:1: hyperderp_relay_absent' \
+    "$here/embedding.sh" "$tree/page.md"
+page '' '```c statements' 'hyperderp_relay_free(relay, 0);' '```'
+refuses "embedding: code that does not compile" 'page.md:3:' "$here/embedding.sh" "$tree/page.md"
+page '' '```c run' 'int main(void)' '{' '    return 3;' '}' '```'
+refuses "embedding: a program that fails" 'not ok - .*page.md:3: c' "$here/embedding.sh" "$tree/page.md"
+page '' '```' 'hyperderp_relay_free(relay);' '```'
+refuses "embedding: code that says nothing of itself" 'page.md:3: a block' "$here/embedding.sh" "$tree/page.md"
+
 # The runner that counts for all of them.
 runner() {
     local results=$tree/results
