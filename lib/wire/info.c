@@ -104,32 +104,6 @@ static int read_mesh_key(const json_t *object, struct client_info *out)
     return 0;
 }
 
-/* Copies a name that may stand in a log line: control characters and what is not UTF-8 become '?',
- * and what does not fit is cut off between two characters. */
-static void copy_name(char out[INFO_MAX_APP_NAME + 1], const char *name, size_t len)
-{
-    const uint8_t *in = (const uint8_t *)name;
-    size_t used = 0;
-
-    while (len > 0) {
-        size_t size = utf8_size(in, len);
-        bool control = size == 0 || in[0] < 0x20 || in[0] == 0x7f ||
-                       (in[0] == 0xc2 && in[1] < 0xa0); /* C1: U+0080 to U+009F */
-        size_t room = control ? 1 : size;
-
-        if (used + room > INFO_MAX_APP_NAME)
-            break;
-        if (control)
-            out[used] = '?';
-        else
-            memcpy(out + used, in, size);
-        used += room;
-        in += size ? size : 1;
-        len -= size ? size : 1;
-    }
-    out[used] = '\0';
-}
-
 static int read_app_name(const json_t *object, struct client_info *out)
 {
     const char *name = "";
@@ -137,7 +111,7 @@ static int read_app_name(const json_t *object, struct client_info *out)
     int err = read_string(object, "AppName", &name, &len);
 
     if (err == 0)
-        copy_name(out->app_name, name, len);
+        utf8_copy_printable(out->app_name, INFO_MAX_APP_NAME, name, len);
     return err;
 }
 
@@ -209,7 +183,8 @@ ssize_t client_info_format(const struct client_info *info, uint8_t *out, size_t 
     char name[INFO_MAX_APP_NAME + 1];
     json_t *object = json_object();
 
-    copy_name(name, info->app_name, strnlen(info->app_name, INFO_MAX_APP_NAME));
+    utf8_copy_printable(name, INFO_MAX_APP_NAME, info->app_name,
+                        strnlen(info->app_name, INFO_MAX_APP_NAME));
     bool filled = object && (!info->has_mesh_key || add_mesh_key(object, info->mesh_key)) &&
                   (info->version == 0 || add(object, "version", json_integer(info->version))) &&
                   add(object, "CanAckPings", json_boolean(info->can_ack_pings)) &&

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "wire/utf8.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 size_t utf8_size(const uint8_t *text, size_t len)
 {
     uint8_t first = text[0];
@@ -17,4 +20,28 @@ size_t utf8_size(const uint8_t *text, size_t len)
         (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
         return 0;
     return size;
+}
+
+void utf8_copy_printable(char *out, size_t max, const char *text, size_t len)
+{
+    const uint8_t *in = (const uint8_t *)text;
+    size_t used = 0;
+
+    while (len > 0) {
+        size_t size = utf8_size(in, len);
+        bool control = size == 0 || in[0] < 0x20 || in[0] == 0x7f ||
+                       (in[0] == 0xc2 && in[1] < 0xa0); /* C1: U+0080 to U+009F */
+        size_t room = control ? 1 : size;
+
+        if (used + room > max)
+            break;
+        if (control)
+            out[used] = '?';
+        else
+            memcpy(out + used, in, size);
+        used += room;
+        in += size ? size : 1;
+        len -= size ? size : 1;
+    }
+    out[used] = '\0';
 }

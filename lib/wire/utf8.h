@@ -10,4 +10,9 @@
  * least 1. */
 size_t utf8_size(const uint8_t *text, size_t len);
 
+/* Copies a text of somebody else's so that it may stand in a log line: control characters and what
+ * is not UTF-8 become '?', and what does not fit into max bytes and a NUL is cut off between two
+ * characters. */
+void utf8_copy_printable(char *out, size_t max, const char *text, size_t len);
+
 #endif

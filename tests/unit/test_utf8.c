@@ -63,11 +63,35 @@ static void others(void **state)
     assert_int_equal(SIZE_OF("\xf0\x9f\x98("), 0);
 }
 
+static void check_printable(size_t max, const char *text, const char *expected)
+{
+    char out[32];
+
+    memset(out, 0x55, sizeof(out));
+    utf8_copy_printable(out, max, text, strlen(text));
+    assert_string_equal(out, expected);
+    assert_int_equal(out[max + 1], 0x55);
+}
+
+static void printable(void **state)
+{
+    (void)state;
+    check_printable(20, "", "");
+    check_printable(20, "as it is \xc3\xa9", "as it is \xc3\xa9");
+    check_printable(20, "a\nb\x1b\x7f\xc2\x9f", "a?b???");
+    check_printable(20, "\xff, \xc3(", "?, ?(");
+    check_printable(4, "abcdef", "abcd");
+    check_printable(4, "abc\xc3\xa9", "abc"); /* not cut in a character */
+    check_printable(5, "abc\xc3\xa9", "abc\xc3\xa9");
+    check_printable(0, "abc", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(characters),
         cmocka_unit_test(others),
+        cmocka_unit_test(printable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
