@@ -191,6 +191,16 @@ static bool parse_quantity(const char *text, const struct unit *units, uint64_t 
     return false;
 }
 
+/* A duration that may be 0 needs no unit then: it is the same in each, and so it is printed. */
+static bool is_no_time(const struct schema_key *key, const struct document_node *node)
+{
+    if (key->type != SCHEMA_DURATION || !key->zero)
+        return false;
+    return node->kind == DOCUMENT_INTEGER
+               ? node->integer == 0
+               : node->kind == DOCUMENT_STRING && node->text_len == 1 && node->text[0] == '0';
+}
+
 static bool set_number(const struct setting *setting, uint64_t *out)
 {
     const struct schema_key *key = setting->key;
@@ -198,6 +208,10 @@ static bool set_number(const struct setting *setting, uint64_t *out)
     uint64_t value = 0;
     char found[32];
 
+    if (is_no_time(key, node)) {
+        *out = 0;
+        return true;
+    }
     if (node->kind == DOCUMENT_INTEGER && key->type != SCHEMA_DURATION) {
         snprintf(found, sizeof(found), "%" PRId64, node->integer);
         if (node->integer < 0)

@@ -93,6 +93,7 @@ static void numbers_end_where_the_table_says(void **state)
         assert_int_equal(takes_number(key, 0), key->zero != NULL);
         assert_int_equal(takes_number(key, key->min - 1), key->min == 1 && key->zero);
         assert_false(takes_number(key, key->max + 1));
+        assert_int_equal(takes(key, DOCUMENT_INTEGER, 0, NULL, said), key->zero != NULL);
         assert_false(takes(key, DOCUMENT_INTEGER, -1, NULL, said));
         assert_false(takes(key, DOCUMENT_INTEGER, INT64_MIN, NULL, said));
         assert_false(takes(key, DOCUMENT_STRING, 0, "99999999999999999999", said));
@@ -131,6 +132,14 @@ static void units_count_as_they_are_named(void **state)
         {"limits", "keepalive", "1m30s", NULL},
         {"limits", "keepalive", "+1s", NULL},
         {"limits", "keepalive", "s", NULL},
+        {"limits", "keepalive", "0", NULL}, /* it may not be */
+        {"limits", "queue_time", "0", "0"},
+        {"limits", "queue_time", "0ms", "0"},
+        {"limits", "queue_time", "0h", "0"},
+        {"limits", "queue_time", "00", NULL},
+        {"limits", "queue_time", "0 s", NULL},
+        {"limits", "queue_time", "2", NULL},
+        {"limits", "queue_time", "2s", "\"2s\""},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
