@@ -6,3 +6,8 @@ const char *hyperderp_version(void)
 {
     return HYPERDERP_VERSION;
 }
+
+unsigned hyperderp_version_number(void)
+{
+    return HYPERDERP_VERSION_NUMBER;
+}

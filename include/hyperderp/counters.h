@@ -164,7 +164,9 @@ typedef struct hyperderp_counters {
     uint64_t proxy_headers_local; /**< those that told none: the proxy's own checks, for one */
     uint64_t proxy_headers_bad; /**< connections of trusted proxies closed for want of a good one */
 
-    uint64_t health_frames; /**< Health frames queued: clients were muted, or are so no longer */
+    /** Health frames queued: clients were muted, or are so no longer, or were denied with a reason
+     */
+    uint64_t health_frames;
     uint64_t muted_connections; /**< gauge: connections that get nothing as several clients use the
                                      same key */
     uint64_t not_ideal_connections; /**< gauge: clients that prefer another node (Ideal-Node) */
@@ -205,9 +207,11 @@ typedef struct hyperderp_peer_info {
     bool home;                  /**< it named this relay its home */
     uint64_t connected_ms;      /**< since it joined, in milliseconds */
     uint64_t packets_received;  /**< that it sent to others */
-    uint64_t bytes_received;    /**< bytes of those packets' contents */
+    uint64_t bytes_received;    /**< bytes of those packets' frames, whose heads have 37 bytes, and
+                                     69 of packets that a mesh partner forwards */
     uint64_t packets_delivered; /**< that the kernel took whole for it */
-    uint64_t bytes_delivered;   /**< bytes of those packets' contents */
+    uint64_t bytes_delivered;   /**< bytes that the kernel took for it: of packets, of the relay's
+                                     own frames, and what TLS and WebSocket add */
     uint64_t drops;             /**< packets for it that were dropped */
     uint64_t queued_frames;     /**< frames that wait for it */
     uint64_t queued_bytes;      /**< bytes of those */
@@ -271,6 +275,24 @@ HYPERDERP_API int hyperderp_relay_peers_sized(const hyperderp_relay *relay,
 /** Lists the connected clients. */
 #define hyperderp_relay_peers(relay, out, count)                                                   \
     hyperderp_relay_peers_sized((relay), (out), (count), sizeof(hyperderp_peer_info))
+
+/**
+ * Looks one key up among the connected clients: its connection that receives, or, while none does
+ * (`muted`), one of them. A part of the table of keys is locked for less than a microsecond. Call
+ * it through the macro hyperderp_relay_peer().
+ *
+ * @param relay  the relay, at any time of its life.
+ * @param key    the node key.
+ * @param out    receives what is known.
+ * @param size   bytes of *out as the caller was compiled.
+ * @return 0; -ENOENT when the key has no connection at this relay, also when it is at another node
+ *         of the region; -EINVAL for NULL or a size of 0. On error *out is as it was.
+ */
+HYPERDERP_API int hyperderp_relay_peer_sized(const hyperderp_relay *relay, const hyperderp_key *key,
+                                             hyperderp_peer_info *out, size_t size);
+/** Looks one key up among the connected clients. */
+#define hyperderp_relay_peer(relay, key, out)                                                      \
+    hyperderp_relay_peer_sized((relay), (key), (out), sizeof(hyperderp_peer_info))
 
 /** Frees what hyperderp_relay_peers() made. NULL is allowed. */
 HYPERDERP_API void hyperderp_peers_free(hyperderp_peer_info *peers);

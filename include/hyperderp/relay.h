@@ -16,8 +16,8 @@
  *
  * Callbacks run on the worker threads, whose stack has 256 KiB, or inside
  * hyperderp_relay_dispatch(), and must not block: a worker that waits serves nobody. They may call
- * what takes no lock: hyperderp_admission_answer(), hyperderp_local_peer_send(), what counters.h and
- * this header tell of a relay but hyperderp_relay_peers(), hyperderp_relay_wake(),
+ * what takes no lock: hyperderp_admission_answer(), hyperderp_admission_deny(),
+ * hyperderp_local_peer_send(), what counters.h and this header tell of a relay but hyperderp_relay_peers(), hyperderp_relay_wake(),
  * hyperderp_relay_set_log_level(), hyperderp_relay_drain() with a timeout of 0, and the functions
  * of key.h. Everything else that is called with their own relay answers -EBUSY, or does nothing and
  * logs an error. That holds for each callback, also where the log's is called by a thread of yours.
@@ -40,9 +40,12 @@ extern "C" {
 /** A relay: its listeners, workers, peers and counters. Opaque. */
 typedef struct hyperderp_relay hyperderp_relay;
 
-/** A question to admit() that has not been answered yet. Opaque; see
- * hyperderp_admission_answer(). */
+/** A question to admit() that has not been answered yet. Opaque; see hyperderp_admission_answer()
+ * and hyperderp_admission_deny(). */
 typedef struct hyperderp_admission hyperderp_admission;
+
+/** Bytes that are left of the reason given to hyperderp_admission_deny(), without a NUL. */
+#define HYPERDERP_MAX_DENY_REASON 200
 
 /** How a relay talks to the kernel. */
 typedef enum hyperderp_engine {
@@ -70,7 +73,9 @@ typedef enum hyperderp_log_level {
 typedef enum hyperderp_verdict {
     HYPERDERP_ALLOW = 0, /**< let the client in */
     HYPERDERP_DENY = 1,  /**< close its connection */
-    HYPERDERP_LATER = 2  /**< hyperderp_admission_answer() will tell, from any thread */
+    /** hyperderp_admission_answer() or hyperderp_admission_deny() will tell, from any thread, or
+     * has told already */
+    HYPERDERP_LATER = 2
 } hyperderp_verdict;
 
 /** A client that has proved that it holds its key. Valid during the callback it is given to. */
@@ -83,6 +88,49 @@ typedef struct hyperderp_client_info {
     bool can_ack_pings;   /**< it answers Ping frames of the relay */
     bool is_prober;       /**< it is a monitoring client */
 } hyperderp_client_info;
+
+/** What has become of a key. More may follow: ignore what you do not know. */
+typedef enum hyperderp_peer_event_type {
+    HYPERDERP_PEER_UP = 0,    /**< its first connection has joined; the event describes that one */
+    HYPERDERP_PEER_DOWN = 1,  /**< its last connection has left; the event describes that one */
+    HYPERDERP_PEER_MOVED = 2, /**< packets for it go to another connection of it from now on, as its
+                                 client has roamed for one; the event describes that one */
+    /** none of its connections gets packets any more, as several clients use the key and take turns
+     * in sending; the event describes one of them. MOVED follows when one gets them again. */
+    HYPERDERP_PEER_MUTED = 3
+} hyperderp_peer_event_type;
+/** Number of event types in this header. */
+#define HYPERDERP_PEER_EVENTS 4
+
+/** Something has become of a key, and what is known of one of its connections. Valid during the
+ * callback it is given to. */
+typedef struct hyperderp_peer_event {
+    size_t size;                    /**< bytes of this struct in the running library */
+    hyperderp_peer_event_type type; /**< what */
+    hyperderp_key key;              /**< the node key */
+    const char *address;            /**< as in hyperderp_client_info */
+    const char *app_name;           /**< as in hyperderp_client_info */
+    bool can_ack_pings;             /**< it answers Ping frames of the relay */
+    bool is_prober;                 /**< it is a monitoring client */
+    bool mesh;                      /**< it is a mesh partner: it has shown the region's mesh key */
+    bool websocket;                 /**< it speaks DERP in WebSocket messages */
+    unsigned worker;                /**< the worker that owns the connection */
+
+    /**
+     * @name Figures
+     * With DOWN, of all connections that the key has had since UP; 0 with the others. What was
+     * received is final; packets that the kernel takes at this very moment, or that are dropped as
+     * they waited when their connection left, are in the counters of the relay alone.
+     */
+    /**@{*/
+    uint64_t connected_ms;      /**< since UP, in milliseconds */
+    uint64_t packets_received;  /**< that it sent to others */
+    uint64_t bytes_received;    /**< bytes of those packets' frames, as in hyperderp_peer_info */
+    uint64_t packets_delivered; /**< that the kernel took whole for it */
+    uint64_t bytes_delivered;   /**< bytes that the kernel took for it, as in hyperderp_peer_info */
+    uint64_t drops;             /**< packets for it that were dropped */
+    /**@}*/
+} hyperderp_peer_event;
 
 /** Settings of a relay. Set up by hyperderp_relay_options_init(), then changed where needed. */
 typedef struct hyperderp_relay_options {
@@ -122,7 +170,9 @@ typedef struct hyperderp_relay_options {
 
     /**
      * Decides whether a client may join; NULL lets everyone in. `ticket` is needed only for the
-     * answer HYPERDERP_LATER: it then belongs to the callee until hyperderp_admission_answer().
+     * answer HYPERDERP_LATER: it then belongs to the callee until hyperderp_admission_answer() or
+     * hyperderp_admission_deny(). Both may be called before this returns, by this thread too: to
+     * deny with a reason is to call hyperderp_admission_deny() here and to return HYPERDERP_LATER.
      */
     hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
                                hyperderp_admission *ticket);
@@ -131,7 +181,8 @@ typedef struct hyperderp_relay_options {
      * A key has its first connection (up), or lost its last one (not up). The calls for one key
      * come in this order, also when its connections belong to several workers: to that end other
      * look-ups of keys may wait until the callback returns, which therefore must not send for a
-     * local peer. For one of these it is called by the thread that adds or removes it. May be NULL.
+     * local peer. For one of these it is called by the thread that adds or removes it. May be NULL. See
+     * peer_event.
      */
     void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
 
@@ -198,6 +249,28 @@ typedef struct hyperderp_relay_options {
     /** A packet that has waited for so long for its destination is dropped, at most a day; 0: no
      * limit. The initialiser sets 2,000 ms: what is older has been sent anew, or is of no use. */
     unsigned queue_time_ms;
+
+    /**
+     * Something has become of a key: peer_changed with more to say, and called behind it where both
+     * are set. What comes for one key comes in order, one after the other, also when its
+     * connections belong to several workers: UP, then MOVED and MUTED as they happen, then DOWN;
+     * every UP is followed by a DOWN, at the latest when the relay stops. Calls for different keys
+     * may come at the same moment. While it runs other look-ups of keys may wait, so that it should
+     * do little: put what it is told into a queue of yours. May be NULL.
+     */
+    void (*peer_event)(void *user, const hyperderp_peer_event *event);
+
+    /**
+     * The relay has ended, by a drain or a stop: every connection is closed, the counters are
+     * exact, and no other callback but log is called any more. Called once for each relay that has
+     * started, as the last act of the worker that ends last, on its thread, which is the caller's
+     * own inside hyperderp_relay_run(). hyperderp_relay_run(), hyperderp_relay_drain() and
+     * hyperderp_relay_stop() return only when it has returned: so it must not wait for them, nor
+     * free the relay, but tell somebody who does. It may call hyperderp_relay_counters(),
+     * hyperderp_relay_worker() and what every callback may. Not called when a start has failed. May
+     * be NULL.
+     */
+    void (*drained)(void *user);
 } hyperderp_relay_options;
 
 /** What may be changed while the relay runs: the fields of hyperderp_relay_options with the same
@@ -559,14 +632,35 @@ HYPERDERP_API void hyperderp_relay_stop(hyperderp_relay *relay);
 HYPERDERP_API void hyperderp_relay_free(hyperderp_relay *relay);
 
 /**
- * Answers an admit() callback that said HYPERDERP_LATER. Each ticket must be answered exactly once,
- * also when its client has left meanwhile, and before its relay is freed.
+ * Answers an admit() callback that said HYPERDERP_LATER, or is about to. Each ticket must be
+ * answered exactly once, by this or by hyperderp_admission_deny(), also when its client has left
+ * meanwhile, and before its relay is freed. Any thread may call it, callbacks too.
  *
- * @param ticket   the ticket; invalid after the call.
- * @param verdict  HYPERDERP_ALLOW; anything else denies, also what is no verdict.
+ * @param ticket   the ticket; invalid after the call. NULL is ignored.
+ * @param verdict  HYPERDERP_ALLOW; anything else denies, also what is no verdict, and the
+ *                  connection is closed at once.
  */
 HYPERDERP_API void hyperderp_admission_answer(hyperderp_admission *ticket,
                                               hyperderp_verdict verdict);
+
+/**
+ * Answers an admit() callback with a denial that says why. The reason goes into the log, at
+ * HYPERDERP_LOG_INFO, and to the client, in a Health frame: Tailscale's clients show it to their
+ * users, as a problem of this relay's region, until a relay of that region lets them in. Say in it
+ * what its reader may know and can do.
+ *
+ * A client that has been told so takes the next try for its first one: it would come back within
+ * some milliseconds of the connection's end, over and over. So that stays open for five seconds, in
+ * the state HYPERDERP_CONNECTION_CLOSING, in which nothing of the client is read; not so in a relay
+ * that drains, nor while more than half of max_connections are taken. handshakes_denied counts it
+ * at once. Any thread may call this, callbacks too; otherwise as hyperderp_admission_answer().
+ *
+ * @param ticket  the ticket; invalid after the call. NULL is ignored.
+ * @param reason  a text of UTF-8, copied. Of more than HYPERDERP_MAX_DENY_REASON bytes the rest is
+ *                cut off; control characters, and bytes that are no UTF-8, become question marks.
+ *                NULL or "": as hyperderp_admission_answer() with HYPERDERP_DENY.
+ */
+HYPERDERP_API void hyperderp_admission_deny(hyperderp_admission *ticket, const char *reason);
 
 /**
  * Closes every connection of a key, as an access that was taken away asks for: whether the key may
@@ -588,6 +682,16 @@ HYPERDERP_API int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyper
 HYPERDERP_API int hyperderp_relay_set_limits(hyperderp_relay *relay,
                                              const hyperderp_limits *limits);
 
+/**
+ * Tells the limits in use, defaults filled in: what hyperderp_relay_set_limits() takes, so that one
+ * of them can be changed and the others left.
+ *
+ * @param relay   the relay, at any time of its life.
+ * @param limits  its `size` is set by the caller; receives as much of the struct as that allows.
+ * @return 0; -EINVAL for NULL, or a size that does not hold `size` itself.
+ */
+HYPERDERP_API int hyperderp_relay_limits(const hyperderp_relay *relay, hyperderp_limits *limits);
+
 /** Changes the level of the log. A value out of range is ignored. */
 HYPERDERP_API void hyperderp_relay_set_log_level(hyperderp_relay *relay, hyperderp_log_level level);
 
@@ -606,6 +710,10 @@ HYPERDERP_API hyperderp_engine hyperderp_relay_engine(const hyperderp_relay *rel
 
 /** Names an engine, "io_uring" for example; "unknown" for a value out of range. Static text. */
 HYPERDERP_API const char *hyperderp_engine_name(hyperderp_engine engine);
+
+/** Names an event of a key, "moved" for example; "unknown" for a value out of range. Static text,
+ * which callbacks may ask for. */
+HYPERDERP_API const char *hyperderp_peer_event_name(hyperderp_peer_event_type type);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file version.h
- * The version of libhyperderp, and the macros of its symbol visibility.
+ * The version of libhyperderp, what it can do here, and the macros of its symbol visibility.
  *
  * The shared library is libhyperderp.so.N, N being HYPERDERP_ABI_VERSION. What a version may do:
  *
@@ -27,6 +27,8 @@
 #ifndef HYPERDERP_VERSION_H
 #define HYPERDERP_VERSION_H
 
+#include <stdbool.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -37,6 +39,11 @@ extern "C" {
 #define HYPERDERP_VERSION       "0.1.0"
 #define HYPERDERP_ABI_VERSION   0
 #define HYPERDERP_ABI_SINCE     "0.1.0"
+
+/** The version of this header as a number, 10203 for 1.2.3, for comparisons in #if. See
+ * hyperderp_version_number(). */
+#define HYPERDERP_VERSION_NUMBER                                                                   \
+    (HYPERDERP_VERSION_MAJOR * 10000 + HYPERDERP_VERSION_MINOR * 100 + HYPERDERP_VERSION_PATCH)
 
 /** Marks what the shared library exports; everything else is hidden. */
 #if defined(__GNUC__)
@@ -52,6 +59,43 @@ extern "C" {
  * @return "MAJOR.MINOR.PATCH", static storage, never NULL. Any thread may call it at any time.
  */
 HYPERDERP_API const char *hyperderp_version(void);
+
+/**
+ * The version of the library that is running, as a number to compare HYPERDERP_VERSION_NUMBER with.
+ *
+ * @return MAJOR * 10000 + MINOR * 100 + PATCH. Any thread may call it at any time.
+ */
+HYPERDERP_API unsigned hyperderp_version_number(void);
+
+/** What a library may have or not, by how it was built and by what the kernel and the processor
+ * under it give. */
+typedef enum hyperderp_feature {
+    /** The engine io_uring: the kernel has what it needs (Linux 6.1), and lets this process use it.
+     * HYPERDERP_ENGINE_AUTO takes it then. */
+    HYPERDERP_FEATURE_IO_URING = 0,
+    /** The kernel makes records of TLS 1.3 (kTLS), and its module is loaded or could be: the
+     * listeners' HYPERDERP_OFFLOAD_KERNEL. */
+    HYPERDERP_FEATURE_KTLS = 1,
+    /** It can change keys, too (Linux 6.14): a client that changes its own is not closed. */
+    HYPERDERP_FEATURE_KTLS_KEY_UPDATE = 2,
+    /** AES-GCM is libipsec-mb's, which is faster: the library was built with it, and the processor
+     * has the instructions (AVX2 or better). */
+    HYPERDERP_FEATURE_IPSEC_MB = 3
+} hyperderp_feature;
+/** Number of features in this header. */
+#define HYPERDERP_FEATURES 4
+
+/**
+ * Tells whether something works here, by trying it out: with a ring of io_uring that is closed
+ * again, with a connection over the loopback for kTLS. Nothing is remembered, as the next process,
+ * or a filter of system calls, may see another answer. Any thread may call it at any time, but no
+ * callback of a relay, as it takes some system calls.
+ *
+ * @param feature  what; of a later header, too.
+ * @return whether it works; false for a value that this library does not know, or when there is no
+ *         memory or no file descriptor to try it with.
+ */
+HYPERDERP_API bool hyperderp_has_feature(hyperderp_feature feature);
 
 #ifdef __cplusplus
 }

@@ -8,13 +8,18 @@
 #include "relay/handshake.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
+#include "wire/utf8.h"
 
 struct hyperderp_admission {
     struct message message; /* first: the answer travels as this */
     struct worker *worker;
     uint32_t slot, generation; /* of the conn, which may be gone when the answer comes */
     hyperderp_verdict verdict;
+    char reason[HYPERDERP_MAX_DENY_REASON + 1]; /* of a denial, or "" */
 };
+
+_Static_assert(HYPERDERP_MAX_DENY_REASON <= FRAME_MAX_HEALTH - FRAME_HEADER_SIZE,
+               "a Health frame holds the reason");
 
 static void answer_arrived(struct worker *worker, struct message *message)
 {
@@ -22,10 +27,19 @@ static void answer_arrived(struct worker *worker, struct message *message)
     struct conn *conn = slab_find(&worker->conns, ticket->slot, ticket->generation);
 
     if (conn && conn->state == CONN_ADMISSION) {
-        handshake_decided(conn, ticket->verdict);
+        if (*ticket->reason)
+            handshake_denied(conn, ticket->reason);
+        else
+            handshake_decided(conn, ticket->verdict);
         conn_arm(conn);
     }
     free(ticket);
+}
+
+static void send_answer(hyperderp_admission *ticket)
+{
+    if (!worker_post(ticket->worker, &ticket->message))
+        free(ticket); /* the worker has ended, and the client with it */
 }
 
 void hyperderp_admission_answer(hyperderp_admission *ticket, hyperderp_verdict verdict)
@@ -33,8 +47,18 @@ void hyperderp_admission_answer(hyperderp_admission *ticket, hyperderp_verdict v
     if (!ticket)
         return;
     ticket->verdict = verdict == HYPERDERP_ALLOW ? HYPERDERP_ALLOW : HYPERDERP_DENY;
-    if (!worker_post(ticket->worker, &ticket->message))
-        free(ticket); /* the worker has ended, and the client with it */
+    send_answer(ticket);
+}
+
+void hyperderp_admission_deny(hyperderp_admission *ticket, const char *reason)
+{
+    if (!ticket)
+        return;
+    ticket->verdict = HYPERDERP_DENY;
+    if (reason)
+        utf8_copy_printable(ticket->reason, HYPERDERP_MAX_DENY_REASON, reason,
+                            strnlen(reason, HYPERDERP_MAX_DENY_REASON + 1));
+    send_answer(ticket);
 }
 
 void admission_ask(struct conn *conn, const struct client_info *info)

@@ -29,6 +29,10 @@
 #define LINGER_STEP_NS 50000000
 #define DRAIN_STEP_NS  TIMER_TICK_NS
 
+/* How long a client that has been told why it is denied is kept. Tailscale's clients wait up to so
+ * long between two tries, but begin anew with 10 ms when they have got a frame. */
+#define KEEP_DENIED_NS 5000000000
+
 /* What handshakes may still take when a drain begins: who has connected a moment before is told to
  * come back, instead of finding the door shut; and those that say nothing do not keep it up. */
 #define HANDSHAKE_GRACE_NS 250000000
@@ -223,7 +227,7 @@ void conn_arm(struct conn *conn)
     unsigned flags = conn->drained ? IO_RECV_DRAINED : 0;
 
     if (conn->receiving || conn->starved || conn->state == CONN_ADMISSION ||
-        conn->state == CONN_CLOSED || secure_is_queued(conn->secure) ||
+        conn->state == CONN_CLOSED || conn->kept || secure_is_queued(conn->secure) ||
         (conn->state == CONN_OPEN && conn->pace.resume_at))
         return;
     if ((conn->state == CONN_OPEN || conn->state == CONN_DRAINING) &&
@@ -388,6 +392,7 @@ void conn_close(struct conn *conn, enum conn_end end)
         return;
     conn_log(conn, end == CONN_END_BY_PEER && conn->link ? "closed the connection" : end_text[end]);
     count_end(conn, end);
+    conn->kept = false;
     conn_set_state(conn, CONN_CLOSED);
     timer_stop(&worker->timers, &conn->deadline);
     leave(conn);
@@ -407,10 +412,8 @@ static int64_t linger_step(const struct worker *worker)
     return worker->phase >= RELAY_LEAVING ? DRAIN_STEP_NS : LINGER_STEP_NS;
 }
 
-void conn_finish(struct conn *conn, enum conn_end end)
+static void stop_input(struct conn *conn, enum conn_end end)
 {
-    struct worker *worker = conn->worker;
-
     if (end != CONN_END_ANSWERED)
         conn_log(conn, end_text[end]);
     count_end(conn, end);
@@ -418,10 +421,53 @@ void conn_finish(struct conn *conn, enum conn_end end)
     free_input(conn);
     secure_end(conn);
     conn_set_state(conn, CONN_DRAINING);
+}
+
+static void finish_output(struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+
+    conn->kept = false;
     conn->linger_until = worker->now + LINGER_NS;
     timer_set(&worker->timers, &conn->deadline, worker->now + linger_step(worker));
     sink_finish(worker, conn->sink);
     conn_arm(conn);
+}
+
+void conn_finish(struct conn *conn, enum conn_end end)
+{
+    stop_input(conn, end);
+    finish_output(conn);
+}
+
+/* Those who are denied must not keep others out. */
+static bool has_room_to_keep(const struct worker *worker)
+{
+    const struct hyperderp_relay *relay = worker->relay;
+
+    return worker->phase < RELAY_LEAVING &&
+           atomic_load_explicit(&relay->connections, memory_order_relaxed) <=
+               limits_connections(&relay->limits) / 2;
+}
+
+void conn_turn_away(struct conn *conn, const char *problem)
+{
+    struct worker *worker = conn->worker;
+    uint8_t frame[FRAME_MAX_HEALTH];
+
+    if (!conn_send_control(conn, frame, frame_encode_health(frame, problem))) {
+        conn_close(conn, CONN_END_DENIED);
+        return;
+    }
+    counters_add(worker->counters, COUNTER_health_frames, 1);
+    stop_input(conn, CONN_END_DENIED);
+    websocket_end(conn, CONN_END_DENIED);
+    if (!has_room_to_keep(worker)) {
+        finish_output(conn);
+        return;
+    }
+    conn->kept = true;
+    timer_set(&worker->timers, &conn->deadline, worker->now + KEEP_DENIED_NS);
 }
 
 /*
@@ -433,8 +479,10 @@ static void linger(struct conn *conn)
 {
     struct worker *worker = conn->worker;
 
-    if (worker->now >= conn->linger_until ||
-        (worker->phase >= RELAY_LEAVING && sink_is_acknowledged(conn->sink)))
+    if (conn->kept)
+        finish_output(conn);
+    else if (worker->now >= conn->linger_until ||
+             (worker->phase >= RELAY_LEAVING && sink_is_acknowledged(conn->sink)))
         conn_close(conn, CONN_END_ANSWERED);
     else
         timer_set(&worker->timers, &conn->deadline, worker->now + linger_step(worker));
@@ -452,6 +500,8 @@ void conn_restart(struct conn *conn)
     uint8_t frame[FRAME_RESTARTING_SIZE];
     uint32_t after = 0; /* who is sent away at a moment of its own finds the next relay there */
 
+    if (conn->kept)
+        finish_output(conn);
     if (conn->state == CONN_DRAINING || conn->state == CONN_CLOSED)
         return;
     if (conn->link || is_between_requests(conn)) {
@@ -474,6 +524,8 @@ void conn_leave(struct conn *conn)
     struct worker *worker = conn->worker;
     int64_t left = worker->relay->leave_by - worker->now;
 
+    if (conn->kept)
+        finish_output(conn);
     if (conn->state != CONN_OPEN || conn->link)
         return;
     conn->keepalive_due = worker->now;

@@ -79,11 +79,12 @@ struct conn {
     bool receiving; /* the engine has a receive of it */
     bool drained;   /* the last read found less than a chunk */
     bool starved;   /* in the worker's list of those that wait for a chunk */
+    bool kept;      /* in CONN_DRAINING: see conn_turn_away(); nothing is read */
     struct timer deadline;
     int64_t keepalive_due; /* in CONN_OPEN; of a relay that leaves, when it is sent away */
     union {
         int64_t rest_due;     /* in CONN_OPEN, of the frame in partial */
-        int64_t linger_until; /* in CONN_DRAINING */
+        int64_t linger_until; /* in CONN_DRAINING, unless kept */
     };
     struct pace pace;        /* in CONN_OPEN */
     struct address *address; /* counts it, see addresses.h; NULL: not counted, or not yet */
@@ -145,6 +146,10 @@ void conn_close(struct conn *conn, enum conn_end end);
 
 /* Stops taking input, sends what is queued, then closes. */
 void conn_finish(struct conn *conn, enum conn_end end);
+
+/* Denies a client that waits for admission, and tells it why by a Health frame. It would come back
+ * as soon as its connection ends: so that is kept for a while. */
+void conn_turn_away(struct conn *conn, const char *problem);
 
 /* Lets the client in: from admission to open. */
 void conn_open(struct conn *conn);

@@ -13,6 +13,7 @@
 #include "relay/worker.h"
 #include "wire/hello.h"
 #include "wire/http.h"
+#include "wire/key.h"
 
 /* Requests that one connection may bring. */
 #define MAX_REQUESTS 32
@@ -219,4 +220,15 @@ void handshake_decided(struct conn *conn, hyperderp_verdict verdict)
     /* Not a receive chunk: what is forwarded from here is copied. */
     conn_content(conn, NULL, held->data, held->size);
     frame_free(&conn->worker->frames, held);
+}
+
+void handshake_denied(struct conn *conn, const char *reason)
+{
+    char address[ENDPOINT_TEXT_SIZE], key[KEY_SHORT_SIZE];
+
+    endpoint_format(&conn->sink->from, address);
+    key_format_short(&conn->key, key);
+    log_line(&conn->worker->relay->log, HYPERDERP_LOG_INFO, "client denied: %s %s: %s", address,
+             key, reason);
+    conn_turn_away(conn, reason);
 }

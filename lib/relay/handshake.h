@@ -21,4 +21,7 @@ size_t handshake_hold(struct conn *conn, const uint8_t *bytes, size_t len);
 /* The answer to the question whether the client may join. */
 void handshake_decided(struct conn *conn, hyperderp_verdict verdict);
 
+/* The answer is no, and the client is told why. */
+void handshake_denied(struct conn *conn, const char *reason);
+
 #endif

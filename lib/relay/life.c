@@ -21,8 +21,18 @@
 #define NS_PER_LEAVER 1000000
 #define MAX_SPREAD_MS 60000
 
+/* The worker that ends last says so before anybody who waits for the end hears of it. */
 void relay_worker_ended(hyperderp_relay *relay)
 {
+    pthread_mutex_lock(&relay->lock);
+    bool is_last = --relay->working == 0 && relay->attach_error == 0;
+    pthread_mutex_unlock(&relay->lock);
+    if (is_last && relay->drained) {
+        struct within here;
+        within_enter(&here, &relay->log, false);
+        relay->drained(relay->user);
+        within_leave(&here);
+    }
     pthread_mutex_lock(&relay->lock);
     relay->running--;
     pthread_cond_broadcast(&relay->changed);
@@ -87,7 +97,7 @@ int relay_begin(hyperderp_relay *relay)
     pthread_mutex_lock(&relay->lock);
     bool is_new = relay_phase(relay) == RELAY_NEW;
     if (is_new) {
-        relay->running = relay->worker_count;
+        relay->running = relay->working = relay->worker_count;
         atomic_store_explicit(&relay->phase, RELAY_RUNNING, memory_order_release);
     }
     pthread_mutex_unlock(&relay->lock);
@@ -143,10 +153,11 @@ static int start_threads(hyperderp_relay *relay, unsigned first)
         error = await_attached(relay, relay->worker_count - first);
     if (error == 0)
         return 0;
-    relay_advance(relay, RELAY_STOPPING);
     pthread_mutex_lock(&relay->lock);
+    relay->attach_error = error;
     relay->running -= relay->worker_count - next + first; /* those that never ran */
     pthread_mutex_unlock(&relay->lock);
+    relay_advance(relay, RELAY_STOPPING);
     join_threads(relay);
     return error;
 }

@@ -48,9 +48,27 @@ int hyperderp_relay_set_limits(hyperderp_relay *relay, const hyperderp_limits *g
             within_relay(&relay->log) ? -EBUSY : options_check_limits(&limits, relay->worker_count);
     if (error)
         return error;
+    limits.size = sizeof(limits);
+    pthread_mutex_lock(&relay->lock);
     limits_set(&relay->limits, &limits);
+    relay->in_use = limits;
+    pthread_mutex_unlock(&relay->lock);
     frame_depot_set_limit(&relay->frames, limits.memory_bytes);
     relay_set_user_timeout(relay);
+    return 0;
+}
+
+int hyperderp_relay_limits(const hyperderp_relay *relay, hyperderp_limits *limits)
+{
+    if (!relay || !limits || limits->size < sizeof(limits->size))
+        return -EINVAL;
+    size_t size = limits->size;
+    /* The lock is no part of what the relay is: taking it changes nothing. */
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&relay->lock;
+    pthread_mutex_lock(lock);
+    memcpy(limits, &relay->in_use, size < sizeof(*limits) ? size : sizeof(*limits));
+    pthread_mutex_unlock(lock);
+    limits->size = size;
     return 0;
 }
 

@@ -4,11 +4,12 @@
 
 #include <stdlib.h>
 
-struct peer *peer_new(const hyperderp_key *key, uint64_t hash)
+struct peer *peer_new(const hyperderp_key *key, uint64_t hash, bool has_past)
 {
-    struct peer *peer = calloc(1, sizeof(*peer));
+    struct peer *peer = calloc(1, sizeof(*peer) + (has_past ? sizeof(peer->past[0]) : 0));
     if (!peer)
         return NULL;
+    peer->has_past = has_past;
     peer->key = *key;
     peer->hash = hash;
     atomic_init(&peer->refs, 1);
@@ -37,6 +38,26 @@ bool peer_note_recipient(struct peer *peer, const struct peer *to, const struct 
     bool grew = recipients_add(&peer->recipients, &recipient, alone);
     pthread_mutex_unlock(&peer->lock);
     return grew;
+}
+
+static void add(uint64_t *to, const _Atomic uint64_t *figure)
+{
+    *to += atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+void peer_note_past(struct peer *peer, const struct sink *sink)
+{
+    struct peer_past *past = peer->past;
+
+    if (!peer->has_past)
+        return;
+    if (past->since == 0 || sink->joined < past->since)
+        past->since = sink->joined;
+    add(&past->packets_received, &sink->packets_received);
+    add(&past->bytes_received, &sink->bytes_received);
+    add(&past->packets_delivered, &sink->packets_delivered);
+    add(&past->bytes_delivered, &sink->bytes_delivered);
+    add(&past->drops, &sink->drops);
 }
 
 struct recipients peer_take_recipients(struct peer *peer)

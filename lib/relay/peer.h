@@ -22,6 +22,14 @@ struct forwarder {
     struct forwarder *next, *prev; /* of the link */
 };
 
+/* What a key's connections have done that have left it, for the event that tells of its end. */
+struct peer_past {
+    int64_t since; /* CLOCK_MONOTONIC in ns: when its first connection joined; 0: none has */
+    uint64_t packets_received, bytes_received;
+    uint64_t packets_delivered, bytes_delivered;
+    uint64_t drops;
+};
+
 /* Fields stand as they pack best: there is one for each client (docs/performance.md). */
 struct peer {
     /* Fixed after creation. */
@@ -30,6 +38,8 @@ struct peer {
 
     /* One for each connection of the key and for each sender that has it at hand. */
     atomic_uint refs;
+
+    bool has_past; /* fixed after creation */
 
     /* Some of the connections are to be told that they have been muted, or are so no longer. Set
      * under the stripe's lock, taken without, relaxed: whoever tells takes the lock first. */
@@ -50,10 +60,13 @@ struct peer {
     /* Guarded by lock, a leaf. */
     pthread_mutex_t lock;
     struct recipients recipients;
+
+    /* Guarded by the stripe's lock. One, or none where nobody wants to hear of it. */
+    struct peer_past past[];
 };
 
 /* Makes a peer that nobody can find yet. NULL when memory is out. */
-struct peer *peer_new(const hyperderp_key *key, uint64_t hash);
+struct peer *peer_new(const hyperderp_key *key, uint64_t hash, bool has_past);
 
 static inline void peer_ref(struct peer *peer)
 {
@@ -65,6 +78,9 @@ void peer_unref(struct peer *peer);
 
 /* Remembers that this peer has sent to another one's connection. Tells whether that took memory. */
 bool peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink);
+
+/* Notes what a connection that leaves has done; needs the stripe's lock. */
+void peer_note_past(struct peer *peer, const struct sink *sink);
 
 /* Takes all that was remembered; the caller destroys it. */
 struct recipients peer_take_recipients(struct peer *peer);

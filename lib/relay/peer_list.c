@@ -36,8 +36,19 @@ static uint64_t read_counter(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
+static int64_t now_ns(void)
 {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* All but the key, and whether it is the one that receives. */
+static void describe_sink(struct sink *sink, int64_t now, hyperderp_peer_info *info)
+{
+    if (now > sink->joined)
+        info->connected_ms = (uint64_t)(now - sink->joined) / 1000000;
     endpoint_format(&sink->from, info->address);
     pthread_mutex_lock(&sink->lock);
     for (unsigned kind = 0; kind < FRAME_KINDS; kind++) {
@@ -63,6 +74,19 @@ static void describe_sink(struct sink *sink, hyperderp_peer_info *info)
     info->drops = read_counter(&sink->drops);
 }
 
+/* To a caller that may know less of the struct, or more. */
+static void give(void *out, size_t size, const hyperderp_peer_info *info)
+{
+    memset(out, 0, size);
+    memcpy(out, info, size < sizeof(*info) ? size : sizeof(*info));
+}
+
+/* The locks are no part of what the relay is: taking one changes nothing. */
+static struct route_table *routes_of(const hyperderp_relay *relay)
+{
+    return (struct route_table *)(uintptr_t)&relay->routes;
+}
+
 /* Needs the stripe's lock. */
 static bool list_peer(struct list *list, const struct peer *peer)
 {
@@ -73,11 +97,8 @@ static bool list_peer(struct list *list, const struct peer *peer)
         char *entry = next_entry(list);
         if (!entry)
             return false;
-        if (list->now > sink->joined)
-            info.connected_ms = (uint64_t)(list->now - sink->joined) / 1000000;
-        describe_sink(sink, &info);
-        memset(entry, 0, list->size);
-        memcpy(entry, &info, list->size < sizeof(info) ? list->size : sizeof(info));
+        describe_sink(sink, list->now, &info);
+        give(entry, list->size, &info);
     }
     return true;
 }
@@ -97,8 +118,7 @@ static bool list_stripe(struct list *list, struct route_stripe *stripe)
 int hyperderp_relay_peers_sized(const hyperderp_relay *relay, hyperderp_peer_info **out,
                                 size_t *count, size_t size)
 {
-    struct list list = {.size = size};
-    struct timespec now;
+    struct list list = {.size = size, .now = now_ns()};
 
     if (!relay || !out || !count || size == 0)
         return -EINVAL;
@@ -106,18 +126,30 @@ int hyperderp_relay_peers_sized(const hyperderp_relay *relay, hyperderp_peer_inf
     *count = 0;
     if (within_relay(&relay->log))
         return -EBUSY;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    list.now = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    /* The locks are no part of what the relay is: taking one changes nothing. */
-    struct route_table *routes = (struct route_table *)(uintptr_t)&relay->routes;
     for (unsigned i = 0; i < ROUTE_STRIPES; i++) {
-        if (!list_stripe(&list, &routes->stripes[i])) {
+        if (!list_stripe(&list, &routes_of(relay)->stripes[i])) {
             free(list.entries);
             return -ENOMEM;
         }
     }
     *out = (hyperderp_peer_info *)(void *)list.entries;
     *count = list.count;
+    return 0;
+}
+
+int hyperderp_relay_peer_sized(const hyperderp_relay *relay, const hyperderp_key *key,
+                               hyperderp_peer_info *out, size_t size)
+{
+    if (!relay || !key || !out || size == 0)
+        return -EINVAL;
+    struct sink *sink = route_find_local(routes_of(relay), key);
+    if (!sink)
+        return -ENOENT;
+    hyperderp_peer_info info = {.key = *key};
+    describe_sink(sink, now_ns(), &info);
+    info.active = !info.muted; /* the first one in the list is, if any */
+    sink_unref(sink);
+    give(out, size, &info);
     return 0;
 }
 

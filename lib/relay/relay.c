@@ -55,9 +55,11 @@ static void set_options(hyperderp_relay *relay, const hyperderp_relay_options *o
     atomic_init(&relay->log.level, options->log_level);
     hyperderp_limits limits = options_limits(options);
     limits_set(&relay->limits, &limits);
+    relay->in_use = limits;
     relay->sqpoll = options->sqpoll;
     relay->socket_buffer = options->socket_buffer;
     relay->admit = options->admit;
+    relay->drained = options->drained;
     relay->user = options->user;
     relay->worker_count = options->workers;
 }
@@ -147,7 +149,9 @@ static int make_relay(hyperderp_relay **out, const hyperderp_relay_options *opti
         return -ENOMEM;
     memset(relay, 0, sizeof(*relay));
     set_options(relay, options);
-    route_init(&relay->routes, options->peer_changed, options->user);
+    route_init(&relay->routes, &(struct peer_callbacks){.user = options->user,
+                                                        .peer_changed = options->peer_changed,
+                                                        .peer_event = options->peer_event});
     addresses_init(&relay->addresses);
     watch_init(&relay->watch);
     mesh_init(&relay->mesh);

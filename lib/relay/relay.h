@@ -54,6 +54,7 @@ struct hyperderp_relay {
     hyperderp_key public_key;
     hyperderp_verdict (*admit)(void *user, const hyperderp_client_info *client,
                                hyperderp_admission *ticket);
+    void (*drained)(void *user);
     void *user;
     unsigned worker_count;
     struct worker **workers;
@@ -109,11 +110,13 @@ struct hyperderp_relay {
      * lock. */
     pthread_mutex_t life;
 
-    pthread_mutex_t lock;   /* guards what follows; a leaf */
-    pthread_cond_t changed; /* signalled when one of them changes */
-    unsigned running;       /* workers that have not ended */
-    unsigned attached;      /* workers whose loop is bound to their thread */
-    int attach_error;       /* of one that could not be bound */
+    pthread_mutex_t lock;    /* guards what follows; a leaf */
+    pthread_cond_t changed;  /* signalled when one of them changes */
+    unsigned running;        /* workers that have not ended */
+    unsigned working;        /* those of them that have not done their last turn yet */
+    unsigned attached;       /* workers whose loop is bound to their thread */
+    int attach_error;        /* of one that could not be bound, or whose thread could not be made */
+    hyperderp_limits in_use; /* the limits as they were set; `limits` is what of them is read */
 };
 
 static inline enum relay_phase relay_phase(const struct hyperderp_relay *relay)

@@ -11,12 +11,10 @@
 
 #define FIRST_BUCKETS 4
 
-void route_init(struct route_table *table,
-                void (*peer_changed)(void *user, const hyperderp_key *peer, bool up), void *user)
+void route_init(struct route_table *table, const struct peer_callbacks *callbacks)
 {
     memset(table, 0, sizeof(*table));
-    table->peer_changed = peer_changed;
-    table->user = user;
+    table->callbacks = *callbacks;
     randombytes_buf(table->hash_key, sizeof(table->hash_key));
     for (unsigned i = 0; i < ROUTE_STRIPES; i++)
         pthread_mutex_init(&table->stripes[i].lock, NULL);
@@ -77,16 +75,27 @@ static bool stripe_grow(struct route_stripe *stripe)
 }
 
 /* Needs the stripe's lock. */
-static void tell(const struct route_table *table, const struct peer *peer, bool up)
+static const struct sink *receiver(const struct peer *peer)
 {
-    if (table->peer_changed)
-        table->peer_changed(table->user, &peer->key, up);
+    return atomic_load_explicit(&peer->active, memory_order_relaxed);
+}
+
+/* Needs the stripe's lock. Tells when another one of a key's connections receives than before, or
+ * none any more. */
+static void tell_move(const struct route_table *table, struct peer *peer, const struct sink *before)
+{
+    const struct sink *now = receiver(peer);
+
+    if (now == before || !peer->sinks)
+        return;
+    peer_event_tell(&table->callbacks, now ? HYPERDERP_PEER_MOVED : HYPERDERP_PEER_MUTED, peer,
+                    now ? now : peer->sinks);
 }
 
 /* Needs the stripe's lock. Finds a key's peer or makes one that is not used yet, and adds a
  * reference for the caller. NULL without memory. */
-static struct peer *stripe_take(struct route_stripe *stripe, const hyperderp_key *key,
-                                uint64_t hash)
+static struct peer *stripe_take(const struct route_table *table, struct route_stripe *stripe,
+                                const hyperderp_key *key, uint64_t hash)
 {
     struct peer *peer = stripe_find(stripe, key, hash);
 
@@ -94,7 +103,7 @@ static struct peer *stripe_take(struct route_stripe *stripe, const hyperderp_key
         peer_ref(peer);
         return peer;
     }
-    peer = stripe_grow(stripe) ? peer_new(key, hash) : NULL;
+    peer = stripe_grow(stripe) ? peer_new(key, hash, table->callbacks.peer_event != NULL) : NULL;
     if (!peer)
         return NULL;
     struct peer **bucket = &stripe->buckets[hash & (stripe->bucket_count - 1)];
@@ -125,7 +134,7 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
     struct route_stripe *stripe = route_stripe_of(table, hash);
 
     pthread_mutex_lock(&stripe->lock);
-    struct peer *peer = stripe_take(stripe, key, hash);
+    struct peer *peer = stripe_take(table, stripe, key, hash);
     if (!peer) {
         pthread_mutex_unlock(&stripe->lock);
         return -ENOMEM;
@@ -135,11 +144,14 @@ int route_join(struct route_table *table, const hyperderp_key *key, struct sink 
         peer_unref(peer);
         return -EEXIST;
     }
+    const struct sink *before = receiver(peer);
     int result = peer->sinks ? 1 : 0;
     sink_ref(sink);
     duplicate_join(peer, sink);
     if (result == 0)
-        tell(table, peer, true);
+        peer_event_tell(&table->callbacks, HYPERDERP_PEER_UP, peer, sink);
+    else
+        tell_move(table, peer, before);
     pthread_mutex_unlock(&stripe->lock);
     *out = peer;
     return result;
@@ -150,11 +162,15 @@ bool route_leave(struct route_table *table, struct peer *peer, struct sink *sink
     struct route_stripe *stripe = route_stripe_of(table, peer->hash);
 
     pthread_mutex_lock(&stripe->lock);
+    const struct sink *before = receiver(peer);
     duplicate_leave(peer, sink);
+    peer_note_past(peer, sink);
     bool last = peer->sinks == NULL;
     if (last) {
         (void)stripe_drop(stripe, peer);
-        tell(table, peer, false);
+        peer_event_tell(&table->callbacks, HYPERDERP_PEER_DOWN, peer, sink);
+    } else {
+        tell_move(table, peer, before);
     }
     pthread_mutex_unlock(&stripe->lock);
     sink_unref(sink);
@@ -166,7 +182,9 @@ void route_activate(struct route_table *table, struct peer *peer, struct sink *s
     struct route_stripe *stripe = route_stripe_of(table, peer->hash);
 
     pthread_mutex_lock(&stripe->lock);
+    const struct sink *before = receiver(peer);
     duplicate_spoke(peer, sink);
+    tell_move(table, peer, before);
     pthread_mutex_unlock(&stripe->lock);
 }
 
@@ -281,7 +299,7 @@ int route_forward(struct route_table *table, const hyperderp_key *key, struct si
     if (!forwarder)
         return -ENOMEM;
     pthread_mutex_lock(&stripe->lock);
-    struct peer *peer = stripe_take(stripe, key, hash);
+    struct peer *peer = stripe_take(table, stripe, key, hash);
     struct forwarder **place = peer ? forwarder_place(peer, sink) : NULL;
     int result = !peer ? -ENOMEM : *place ? -EEXIST : 0;
     if (result == 0) {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "relay/peer.h"
+#include "relay/peer_event.h"
 
 #define ROUTE_STRIPES 256
 
@@ -27,8 +28,7 @@ struct route_stripe {
 struct route_table {
     /* Fixed after creation. */
     uint8_t hash_key[16];
-    void (*peer_changed)(void *user, const hyperderp_key *peer, bool up); /* or NULL */
-    void *user;
+    struct peer_callbacks callbacks;
 
     struct route_stripe stripes[ROUTE_STRIPES];
 };
@@ -39,10 +39,9 @@ static inline struct route_stripe *route_stripe_of(struct route_table *table, ui
     return &table->stripes[hash >> 56];
 }
 
-/* peer_changed is called under the lock of the key's stripe: so the calls for one key, by whatever
- * workers, come in the order of what they tell. */
-void route_init(struct route_table *table,
-                void (*peer_changed)(void *user, const hyperderp_key *peer, bool up), void *user);
+/* The callbacks are called under the lock of the key's stripe: so the calls for one key, by
+ * whatever workers, come in the order of what they tell. */
+void route_init(struct route_table *table, const struct peer_callbacks *callbacks);
 void route_destroy(struct route_table *table);
 
 /*
@@ -68,8 +67,8 @@ void route_activate(struct route_table *table, struct peer *peer, struct sink *s
  * peer. */
 struct peer *route_find(struct route_table *table, const hyperderp_key *key, struct sink **sink);
 
-/* The sink of the key's connection that sent last, with a reference for the caller; NULL when it
- * has none here, wherever else it is. */
+/* The sink of the key's connection that receives, or of one of them while none does, with a
+ * reference for the caller; NULL when it has none here, wherever else it is. */
 struct sink *route_find_local(struct route_table *table, const hyperderp_key *key);
 
 /* Lists the keys of a stripe that have connections here, for the caller to free. False without

@@ -95,12 +95,17 @@ static const struct calls *calls_of(const struct tls_suite *suite)
     return suite->id == TLS_AES_256_GCM ? &calls_256 : NULL;
 }
 
+bool gcm_works(void)
+{
+    pthread_once(&looked_up, look_up);
+    return found;
+}
+
 struct gcm *gcm_new(const struct tls_suite *suite)
 {
     const struct calls *calls = calls_of(suite);
 
-    pthread_once(&looked_up, look_up);
-    struct gcm *gcm = calls && found ? memory_aligned_alloc(VECTOR, sizeof(*gcm)) : NULL;
+    struct gcm *gcm = calls && gcm_works() ? memory_aligned_alloc(VECTOR, sizeof(*gcm)) : NULL;
     if (!gcm)
         return NULL;
     memset(gcm, 0, sizeof(*gcm));

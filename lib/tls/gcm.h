@@ -3,7 +3,7 @@
  * AES-GCM of libipsec-mb, for records. It uses the vector units of newer processors (VAES, which
  * OpenSSL 3.0 does not know) and has nothing to set up for a record: of 1,437 bytes, OpenSSL 3.0
  * takes 500 ns and it 150, of 16 KiB 3.5 us and 1.3. Without the library every function says that
- * there is none. For lib/tls alone.
+ * there is none. For lib/tls, and to tell of it.
  *
  * Threads: a context is one thread's.
  */
@@ -15,6 +15,9 @@
 struct gcm;
 
 #ifdef HAVE_IPSEC_MB
+
+/* Whether a suite with AES-GCM has contexts here, but for want of memory. */
+bool gcm_works(void);
 
 /* A context for one direction of a suite. NULL for a suite without AES-GCM, for a processor
  * without the instructions, where the library's own test of itself fails, or without memory: then
@@ -34,6 +37,11 @@ bool gcm_open(struct gcm *gcm, const uint8_t nonce[TLS_IV_SIZE], uint8_t *record
     __attribute__((warn_unused_result));
 
 #else
+
+static inline bool gcm_works(void)
+{
+    return false;
+}
 
 static inline struct gcm *gcm_new(const struct tls_suite *suite)
 {

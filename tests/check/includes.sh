@@ -9,7 +9,7 @@ cd "${1:-$(dirname "$0")/../..}"
 # For each folder, the folders whose headers it may include besides system headers.
 declare -A may=(
     [include/hyperderp]="include/hyperderp"
-    [lib]="lib include/hyperderp"
+    [lib]="lib lib/io lib/tls lib/wire lib/memory include/hyperderp"
     [lib/memory]="lib/memory include/hyperderp"
     [lib/wire]="lib/wire lib/memory include/hyperderp"
     [lib/tls]="lib/tls lib/wire lib/memory include/hyperderp"

@@ -24,7 +24,14 @@
 
 static hyperderp_admission *tickets[MAX_TICKETS];
 static unsigned ticket_count;
-static bool is_up[NETWORK_LISTENERS][PEOPLE_MAX];
+
+/* What a relay's callbacks have told. */
+static struct told {
+    bool is_up[PEOPLE_MAX];    /* by peer_changed() */
+    bool is_known[PEOPLE_MAX]; /* by peer_event() */
+    bool has_ended;
+} told[NETWORK_LISTENERS];
+
 static bool asks;
 static hyperderp_limits limits;                     /* as they are */
 static size_t most_memory, most_frames, most_bytes; /* that were allowed at any time */
@@ -43,8 +50,12 @@ static hyperderp_verdict admit(void *user, const hyperderp_client_info *client,
     if (!asks)
         return HYPERDERP_ALLOW;
     uint32_t choice = script_below(8);
-    if (choice == 7)
+    if (choice == 7 && script_one_in(2))
         return HYPERDERP_DENY;
+    if (choice == 7) {
+        hyperderp_admission_deny(ticket, "not today");
+        return HYPERDERP_LATER;
+    }
     if (choice < 4 || ticket_count == MAX_TICKETS)
         return HYPERDERP_ALLOW;
     tickets[ticket_count++] = ticket;
@@ -54,7 +65,7 @@ static hyperderp_verdict admit(void *user, const hyperderp_client_info *client,
 /* The calls for one key come in turn. */
 static void peer_changed(void *user, const hyperderp_key *key, bool up)
 {
-    bool *known = user;
+    bool *known = ((struct told *)user)->is_up;
 
     for (unsigned i = 0; i < PEOPLE_MAX; i++) {
         if (!hyperderp_key_equal(key, people_key(i)))
@@ -63,6 +74,34 @@ static void peer_changed(void *user, const hyperderp_key *key, bool up)
             report_failure("peer_changed() says %s twice of client %u", up ? "up" : "down", i);
         known[i] = up;
     }
+}
+
+static void peer_event(void *user, const hyperderp_peer_event *event)
+{
+    struct told *by = user;
+
+    for (unsigned i = 0; i < PEOPLE_MAX; i++) {
+        if (!hyperderp_key_equal(&event->key, people_key(i)))
+            continue;
+        if (by->is_known[i] == (event->type == HYPERDERP_PEER_UP))
+            report_failure("peer_event() says \"%s\" of client %u out of turn",
+                           hyperderp_peer_event_name(event->type), i);
+        by->is_known[i] = event->type != HYPERDERP_PEER_DOWN;
+        if (by->is_known[i] != by->is_up[i])
+            report_failure("peer_event() and peer_changed() do not agree on client %u", i);
+    }
+}
+
+static void drained(void *user)
+{
+    struct told *by = user;
+
+    if (by->has_ended)
+        report_failure("drained() is called twice");
+    by->has_ended = true;
+    for (unsigned i = 0; i < PEOPLE_MAX; i++)
+        if (by->is_up[i])
+            report_failure("a relay has ended, and client %u is still there", i);
 }
 
 static void note_bounds(void)
@@ -106,7 +145,7 @@ void embedder_begin(void)
 {
     ticket_count = 0;
     locals_begin();
-    memset(is_up, 0, sizeof(is_up));
+    memset(told, 0, sizeof(told));
     asks = script_one_in(2);
     most_memory = most_frames = most_bytes = 0;
 }
@@ -114,11 +153,14 @@ void embedder_begin(void)
 void embedder_set_up(hyperderp_relay_options *options, unsigned number)
 {
     choose_limits();
-    options->user = is_up[number];
+    told[number].has_ended = false;
+    options->user = &told[number];
     options->log = log_to_trace;
     options->log_level = HYPERDERP_LOG_DEBUG;
     options->admit = admit;
     options->peer_changed = peer_changed;
+    options->peer_event = peer_event;
+    options->drained = drained;
     options->max_connections = limits.max_connections;
     options->queue_frames = limits.queue_frames;
     options->queue_bytes = limits.queue_bytes;
@@ -141,7 +183,12 @@ static void answer(void)
     uint32_t at = script_below(ticket_count);
     ticket = tickets[at];
     tickets[at] = tickets[--ticket_count];
-    hyperderp_admission_answer(ticket, script_one_in(4) ? HYPERDERP_DENY : HYPERDERP_ALLOW);
+    if (!script_one_in(4))
+        hyperderp_admission_answer(ticket, HYPERDERP_ALLOW);
+    else if (script_one_in(2))
+        hyperderp_admission_answer(ticket, HYPERDERP_DENY);
+    else
+        hyperderp_admission_deny(ticket, "not today either");
 }
 
 static void look_at_peers(const hyperderp_relay *relay)
@@ -236,6 +283,6 @@ void embedder_end(void)
     locals_end();
     for (unsigned i = 0; i < NETWORK_LISTENERS; i++)
         for (unsigned j = 0; j < PEOPLE_MAX; j++)
-            if (is_up[i][j])
+            if (told[i].is_up[j])
                 report_failure("nobody has told that client %u has gone", j);
 }

@@ -18,6 +18,9 @@
 #include <hyperderp/hyperderp.h>
 
 #include "relay_fixture.h"
+#include "tls/gcm.h"
+#include "tls/ktls.h"
+#include "tls/suite.h"
 
 /* What the log tells of failures. All tests here call it from one thread at a time. */
 struct book {
@@ -91,6 +94,7 @@ static void test_options_defaults(void **state)
     assert_int_equal(options.queue_bytes, expected.queue_bytes);
     assert_memory_equal(&options.private_key, &zero.private_key, sizeof(zero.private_key));
     assert_true(!options.admit && !options.peer_changed && !options.log && !options.user);
+    assert_true(!options.peer_event && !options.drained);
 
     memset(&listener, 0xff, sizeof(listener));
     hyperderp_listener_options_init(&listener);
@@ -514,6 +518,47 @@ static void test_counters_other_sizes(void **state)
     hyperderp_relay_free(relay);
 }
 
+/* ---- Version and features ---------------------------------------------------------------------
+ */
+
+static void test_version_number(void **state)
+{
+    unsigned major, minor, patch;
+    (void)state;
+
+    assert_int_equal(sscanf(hyperderp_version(), "%u.%u.%u", &major, &minor, &patch), 3);
+    assert_int_equal(hyperderp_version_number(), major * 10000 + minor * 100 + patch);
+    assert_int_equal(hyperderp_version_number(), HYPERDERP_VERSION_NUMBER);
+}
+
+/* What is said is what happens. */
+static void test_features(void **state)
+{
+    hyperderp_relay_options options;
+    hyperderp_relay *relay;
+    (void)state;
+
+    hyperderp_relay_options_init(&options);
+    options.workers = 1;
+    options.engine = HYPERDERP_ENGINE_IO_URING;
+    int error = hyperderp_relay_new(&relay, &options);
+    hyperderp_relay_free(relay);
+    assert_int_equal(hyperderp_has_feature(HYPERDERP_FEATURE_IO_URING), error == 0);
+
+    struct ktls_support ktls;
+    assert_int_equal(hyperderp_has_feature(HYPERDERP_FEATURE_KTLS), ktls_probe(&ktls) == 0);
+    if (hyperderp_has_feature(HYPERDERP_FEATURE_KTLS_KEY_UPDATE))
+        assert_true(hyperderp_has_feature(HYPERDERP_FEATURE_KTLS));
+    /* As cipher contexts are made. */
+    struct gcm *gcm = gcm_new(tls_suite_find(TLS_AES_128_GCM));
+    assert_int_equal(hyperderp_has_feature(HYPERDERP_FEATURE_IPSEC_MB), gcm != NULL);
+    gcm_free(gcm);
+
+    assert_false(hyperderp_has_feature((hyperderp_feature)HYPERDERP_FEATURES));
+    assert_false(hyperderp_has_feature((hyperderp_feature)77777));
+    assert_false(hyperderp_has_feature((hyperderp_feature)-1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +576,8 @@ int main(void)
         cmocka_unit_test(test_listener_limit),
         cmocka_unit_test(test_listener_fd),
         cmocka_unit_test(test_counters_other_sizes),
+        cmocka_unit_test(test_version_number),
+        cmocka_unit_test(test_features),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,54 @@ static void wrong_limits_change_nothing(void **state)
     fixture_stop(&fixture);
 }
 
+/* What is read can be set again, with one of them changed. */
+static void limits_are_told(void **state)
+{
+    (void)state;
+    hyperderp_relay_options options = fixture_options(HYPERDERP_ENGINE_EPOLL, 1);
+    hyperderp_limits limits = {.size = sizeof(limits)}, again = {.size = sizeof(again)};
+    struct fixture fixture;
+
+    options.queue_frames = 77;
+    options.accept_rate = 50;
+    options.queue_time_ms = 0;
+    fixture_start(&fixture, &options, 0);
+    assert_int_equal(hyperderp_relay_limits(fixture.relay, &limits), 0);
+    assert_int_equal(limits.size, sizeof(limits));
+    assert_true(limits.max_connections > 0);
+    assert_int_equal(limits.queue_frames, 77);
+    assert_int_equal(limits.queue_bytes, 2 << 20);
+    assert_int_equal(limits.memory_bytes, 256 << 20);
+    assert_int_equal(limits.handshake_timeout_ms, 10000);
+    assert_int_equal(limits.keepalive_ms, 60000);
+    assert_int_equal(limits.write_timeout_ms, 15000);
+    assert_int_equal(limits.accept_rate, 50);
+    assert_int_equal(limits.accept_burst, 50);
+    assert_int_equal(limits.client_rate, 0);
+    assert_int_equal(limits.queue_time_ms, 0);
+    limits.keepalive_ms = 1234;
+    assert_int_equal(hyperderp_relay_set_limits(fixture.relay, &limits), 0);
+    assert_int_equal(hyperderp_relay_limits(fixture.relay, &again), 0);
+    assert_memory_equal(&again, &limits, sizeof(limits));
+    limits.queue_bytes = 1;
+    assert_int_equal(hyperderp_relay_set_limits(fixture.relay, &limits), -EINVAL);
+    assert_int_equal(hyperderp_relay_limits(fixture.relay, &again), 0);
+    assert_int_equal(again.queue_bytes, 2 << 20);
+
+    /* A caller with an older header. */
+    memset(&again, 0xff, sizeof(again));
+    again.size = offsetof(hyperderp_limits, queue_bytes);
+    assert_int_equal(hyperderp_relay_limits(fixture.relay, &again), 0);
+    assert_int_equal(again.size, offsetof(hyperderp_limits, queue_bytes));
+    assert_int_equal(again.queue_frames, 77);
+    assert_int_equal(again.queue_bytes, SIZE_MAX);
+    again.size = 1;
+    assert_int_equal(hyperderp_relay_limits(fixture.relay, &again), -EINVAL);
+    assert_int_equal(hyperderp_relay_limits(fixture.relay, NULL), -EINVAL);
+    assert_int_equal(hyperderp_relay_limits(NULL, &limits), -EINVAL);
+    fixture_stop(&fixture);
+}
+
 static const hyperderp_peer_info *find(const hyperderp_peer_info *peers, size_t count,
                                        const struct client_socket *client)
 {
@@ -343,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         FIXTURE_ON_BOTH(limits_change_while_it_runs),
         cmocka_unit_test(wrong_limits_change_nothing),
+        cmocka_unit_test(limits_are_told),
         FIXTURE_ON_ALL(peers_are_listed_with_their_figures),
         FIXTURE_ON_ALL(peers_are_listed_with_what_they_say),
         FIXTURE_ON_ALL(reading_disturbs_nobody),

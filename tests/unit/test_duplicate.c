@@ -78,7 +78,7 @@ static bool muted(const struct several *all, unsigned i)
 static int begin(void **state)
 {
     (void)state;
-    route_init(&table, NULL, NULL);
+    route_init(&table, &(struct peer_callbacks){0});
     return 0;
 }
 

@@ -33,7 +33,7 @@ static int begin(void **state)
 {
     (void)state;
     memset(&told, 0, sizeof(told));
-    route_init(&table, peer_changed, &told);
+    route_init(&table, &(struct peer_callbacks){.user = &told, .peer_changed = peer_changed});
     return 0;
 }
 
@@ -409,14 +409,14 @@ static void recipients_are_taken_once(void **state)
     static struct worker worker;
     hyperderp_key key = key_of(1);
     struct sink *sink[2] = {make_sink(&worker), make_sink(&worker)};
-    struct peer *sender = peer_new(&key, 1), *to[2];
+    struct peer *sender = peer_new(&key, 1, false), *to[2];
     struct recipients taken;
 
     (void)state;
     for (uint32_t i = 0; i < 2; i++) {
         hyperderp_key other = key_of(10 + i);
 
-        to[i] = peer_new(&other, 100 + i);
+        to[i] = peer_new(&other, 100 + i, false);
         peer_note_recipient(sender, to[i], sink[i]);
         peer_note_recipient(sender, to[i], sink[i]);
     }
@@ -526,7 +526,7 @@ static void many_threads(void **state)
     unsigned seed[THREADS];
 
     (void)state;
-    route_init(&table, count_present, NULL);
+    route_init(&table, &(struct peer_callbacks){.peer_changed = count_present});
     for (unsigned i = 0; i < THREADS; i++) {
         seed[i] = i + 1;
         assert_int_equal(pthread_create(&thread[i], NULL, use_table, &seed[i]), 0);
