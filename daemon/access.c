@@ -70,6 +70,17 @@ static const char *const words[ACCESS_REASONS] = {
     [ACCESS_STOPPING] = "the daemon ends, and nobody is asked",
 };
 
+/* What a client is told, where somebody has said no to it: then its user can do something about
+ * that. Where nobody could be asked it is closed without a word, and tries again. */
+static const char *const told[ACCESS_REASONS] = {
+    [ACCESS_ALLOW_KEYS] = "This machine's node key is not on the list of this DERP relay. Whoever "
+                          "runs the relay can add it.",
+    [ACCESS_TAILSCALED] = "This DERP relay serves the machines of its own tailnet, and does not "
+                          "know this one.",
+    [ACCESS_VERIFY_URL] = "This DERP relay may not be used by this machine: whoever runs it has "
+                          "not let it in.",
+};
+
 const char *access_reason_name(enum access_reason reason)
 {
     return names[reason];
@@ -87,24 +98,31 @@ static void tell(const char *what, const char *why, const struct verify_question
                 client->address, *detail ? ": " : "", detail);
 }
 
-static hyperderp_verdict refuse(struct access *access, const struct verify_question *client,
-                                enum access_reason reason, const char *detail)
+struct ruling {
+    hyperderp_verdict verdict;
+    const char *told; /* to a client that is denied, or NULL */
+};
+
+static const struct ruling allowed = {.verdict = HYPERDERP_ALLOW};
+
+static struct ruling refuse(struct access *access, const struct verify_question *client,
+                            enum access_reason reason, const char *detail)
 {
     access->refused[reason]++;
     tell("client refused", words[reason], client, detail);
-    return HYPERDERP_DENY;
+    return (struct ruling){.verdict = HYPERDERP_DENY, .told = told[reason]};
 }
 
-static hyperderp_verdict judge(struct access *access, const struct verify_question *client,
-                               enum verify_result result, const char *detail)
+static struct ruling judge(struct access *access, const struct verify_question *client,
+                           enum verify_result result, const char *detail)
 {
     switch (result) {
     case VERIFY_ALLOWED:
-        return HYPERDERP_ALLOW;
+        return allowed;
     case VERIFY_ALLOWED_UNASKED:
         access->unasked++;
         tell("client let in unasked", "access.verify_client_url does not answer", client, detail);
-        return HYPERDERP_ALLOW;
+        return allowed;
     case VERIFY_TAILSCALED_DENIED:
         return refuse(access, client, ACCESS_TAILSCALED, "");
     case VERIFY_TAILSCALED_FAILED:
@@ -162,17 +180,19 @@ static void answer(void *user, const struct verify_question *question, enum veri
                    const char *detail)
 {
     struct access *access = user;
-    hyperderp_verdict verdict;
 
     if (!question->ticket) {
         judge_again(access, question, result);
         return;
     }
-    verdict = judge(access, question, result, detail);
+    struct ruling ruling = judge(access, question, result, detail);
     /* The list may have changed while the others were asked. */
-    if (verdict == HYPERDERP_ALLOW && !is_listed(access, &question->key))
-        verdict = refuse(access, question, ACCESS_ALLOW_KEYS, "");
-    hyperderp_admission_answer(question->ticket, verdict);
+    if (ruling.verdict == HYPERDERP_ALLOW && !is_listed(access, &question->key))
+        ruling = refuse(access, question, ACCESS_ALLOW_KEYS, "");
+    if (ruling.told)
+        hyperderp_admission_deny(question->ticket, ruling.told);
+    else
+        hyperderp_admission_answer(question->ticket, ruling.verdict);
 }
 
 static void name_client(struct verify_question *question, const hyperderp_key *key,
@@ -180,6 +200,15 @@ static void name_client(struct verify_question *question, const hyperderp_key *k
 {
     *question = (struct verify_question){.key = *key};
     snprintf(question->address, sizeof(question->address), "%s", address);
+}
+
+/* The answer where it is known at once. */
+static hyperderp_verdict give(struct ruling ruling, hyperderp_admission *ticket)
+{
+    if (!ruling.told)
+        return ruling.verdict;
+    hyperderp_admission_deny(ticket, ruling.told);
+    return HYPERDERP_LATER;
 }
 
 hyperderp_verdict access_admit(void *user, const hyperderp_client_info *client,
@@ -192,11 +221,11 @@ hyperderp_verdict access_admit(void *user, const hyperderp_client_info *client,
     name_client(&question, &client->key, client->address);
     question.ticket = ticket;
     if (!is_listed(access, &client->key))
-        return refuse(access, &question, ACCESS_ALLOW_KEYS, "");
+        return give(refuse(access, &question, ACCESS_ALLOW_KEYS, ""), ticket);
     struct verify *verify = verifier(access);
     if (verify && !verify_ask(verify, &question, &result))
         return HYPERDERP_LATER;
-    return judge(access, &question, result, "");
+    return give(judge(access, &question, result, ""), ticket);
 }
 
 /* ---- Clients that are here ---- */

@@ -229,10 +229,18 @@ static void write_limited(hyperderp_log_level level, const char *line)
     write_line(level, line);
 }
 
+/* access.c has told more, and not of each. */
+static bool is_told_elsewhere(const char *line)
+{
+    static const char denied[] = "client denied: ";
+
+    return strncmp(line, denied, sizeof(denied) - 1) == 0;
+}
+
 void log_from_relay(void *user, hyperderp_log_level level, const char *line)
 {
     (void)user;
-    if (level > max_level)
+    if (level > max_level || is_told_elsewhere(line))
         return;
     if (level <= HYPERDERP_LOG_WARN)
         write_limited(level, line);

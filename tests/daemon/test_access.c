@@ -71,7 +71,9 @@ static int change(const char *list, const char *url)
     return error;
 }
 
-/* Where the answer is known at once, no ticket is needed. */
+/* Without a ticket a client that is told why it is refused is one that is answered later. */
+#define REFUSED HYPERDERP_LATER
+
 static hyperderp_verdict admit(const char *digits)
 {
     hyperderp_client_info client = {
@@ -107,18 +109,18 @@ static void the_list_decides_and_changes(void **state)
     write_list("nodekey:" A "\n");
     assert_int_equal(change(path, ""), 0);
     assert_int_equal(admit(A), HYPERDERP_ALLOW);
-    assert_int_equal(admit(B), HYPERDERP_DENY);
+    assert_int_equal(admit(B), REFUSED);
     write_list("nodekey:" B "\n");
-    assert_int_equal(admit(B), HYPERDERP_DENY); /* not before it is read */
+    assert_int_equal(admit(B), REFUSED); /* not before it is read */
     assert_int_equal(change(path, ""), 0);
-    assert_int_equal(admit(A), HYPERDERP_DENY);
+    assert_int_equal(admit(A), REFUSED);
     assert_int_equal(admit(B), HYPERDERP_ALLOW);
     access_read(access_, &figures);
     assert_int_equal(figures.refused[ACCESS_ALLOW_KEYS], 3);
     assert_int_equal(figures.listed, 1);
     write_list("# nobody\n");
     assert_int_equal(change(path, ""), 0);
-    assert_int_equal(admit(B), HYPERDERP_DENY); /* an empty list is one */
+    assert_int_equal(admit(B), REFUSED); /* an empty list is one */
     assert_int_equal(change("", ""), 0);
     assert_int_equal(admit(A), HYPERDERP_ALLOW);
 }
@@ -138,7 +140,7 @@ static void a_bad_list_changes_nothing(void **state)
     assert_int_equal(change(path, ""), -EINVAL);
     assert_int_equal(change("/nonexistent", "http://127.0.0.1:1/"), -EINVAL);
     assert_int_equal(admit(A), HYPERDERP_ALLOW);
-    assert_int_equal(admit(B), HYPERDERP_DENY);
+    assert_int_equal(admit(B), REFUSED);
 }
 
 static void what_was_prepared_may_be_dropped(void **state)
@@ -162,7 +164,7 @@ static void who_is_not_in_the_list_is_not_asked_about(void **state)
     http_server_start(&server, false, "{\"Allow\":true}");
     write_list("nodekey:" A "\n");
     assert_int_equal(change(path, server.url), 0);
-    assert_int_equal(admit(B), HYPERDERP_DENY);
+    assert_int_equal(admit(B), REFUSED);
     assert_int_equal(http_server_requests(&server), 0);
     http_server_stop(&server);
 }

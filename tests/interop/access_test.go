@@ -24,8 +24,11 @@ import (
 
 	"tailscale.com/client/local"
 	"tailscale.com/derp"
+	"tailscale.com/derp/derphttp"
+	"tailscale.com/net/netmon"
 	"tailscale.com/tailcfg"
 	"tailscale.com/types/key"
+	"tailscale.com/util/backoff"
 )
 
 // access is what a test may ask of the section [access]; all may be left out.
@@ -85,6 +88,26 @@ func (r *relay) refuses(ctx context.Context, t *testing.T, private key.NodePriva
 	}
 }
 
+// turnsAway checks that a client with this key is told why it may not join. A derper closes its
+// connection without a word.
+func (r *relay) turnsAway(ctx context.Context, t *testing.T, private key.NodePrivate, why string) {
+	t.Helper()
+	if r.isReference() {
+		r.refuses(ctx, t, private)
+		return
+	}
+	p := r.start(ctx, t, "turned away", private)
+	p.expectProblem(ctx, t, why)
+	p.leave()
+}
+
+// What clients are told.
+const (
+	notListed = "is not on the list of this DERP relay"
+	notKnown  = "does not know this one"
+	notLetIn  = "has not let it in"
+)
+
 // reload makes the relay read its configuration again, as settings has it now.
 func (r *relay) reload(ctx context.Context, t *testing.T, outcome string) {
 	t.Helper()
@@ -121,7 +144,7 @@ func TestAllowKeys(t *testing.T) {
 		b2 := r.connectAs(ctx, t, "goes, again", goes, byFastStart)
 		// A mesh partner is none of the clients that the list is about.
 		partner := r.connectMesh(ctx, t, "partner", meshKeyText)
-		r.refuses(ctx, t, comes)
+		r.turnsAway(ctx, t, comes, notListed)
 		checkPair(ctx, t, a, partner)
 
 		// A list that is wrong changes nothing.
@@ -132,14 +155,14 @@ func TestAllowKeys(t *testing.T) {
 		if where := file + ":2:1: expected nodekey:"; !strings.Contains(r.log(), where) {
 			t.Errorf("the log does not tell %q", where)
 		}
-		r.refuses(ctx, t, comes)
+		r.turnsAway(ctx, t, comes, notListed)
 		checkPair(ctx, t, a, partner)
 
 		writeKeys(t, file, stays.Public(), comes.Public())
 		r.reload(ctx, t, "applied")
 		b.expectEnd(ctx, t, prompt)
 		b2.expectEnd(ctx, t, prompt)
-		r.refuses(ctx, t, goes)
+		r.turnsAway(ctx, t, goes, notListed)
 		d := r.connectAs(ctx, t, "comes", comes, byHTTPClient)
 		checkPair(ctx, t, a, d)
 		checkPair(ctx, t, d, partner)
@@ -154,6 +177,52 @@ func TestAllowKeys(t *testing.T) {
 		if !strings.Contains(r.log(), "client refused, "+text) {
 			t.Errorf("the log does not tell who was refused")
 		}
+	})
+}
+
+// A client that is told why it is denied takes its next try for the first one: as Tailscale's do,
+// it would come back some milliseconds after its connection ends.
+func TestTurnedAwayOnce(t *testing.T) {
+	skipOnReference(t, "it tells nobody why")
+	const watched = 4 * time.Second // its connection is kept for longer
+	forEachAccessCell(t, func(ctx context.Context, t *testing.T, c cell) {
+		file := filepath.Join(t.TempDir(), "keys")
+		writeKeys(t, file, key.NewNode().Public())
+		r := startRelay(ctx, t, c, settings{access: &access{keysFile: file}})
+		client, err := derphttp.NewClient(key.NewNode(), r.url("/derp"), discardLog,
+			netmon.NewStatic())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The loop of magicsock.
+		short, cancel := context.WithTimeout(ctx, watched)
+		defer cancel()
+		context.AfterFunc(short, func() { client.Close() })
+		retry := backoff.NewBackoff("interop", discardLog, 5*time.Second)
+		tries, told := 1, 0
+		for {
+			message, err := client.Recv()
+			if short.Err() != nil {
+				break
+			}
+			retry.BackOff(short, err)
+			if err != nil {
+				tries++
+				continue
+			}
+			health, ok := message.(derp.HealthMessage)
+			if !ok || !strings.Contains(health.Problem, notListed) {
+				t.Fatalf("the client got %s", describe(message))
+			}
+			told++
+		}
+		if tries != 1 || told != 1 {
+			t.Errorf("the client came %d times and was told %d times", tries, told)
+		}
+		counters := r.finish(t)
+		counters.check(t, "access_refused_allow_keys", 1)
+		counters.check(t, "handshakes_denied", 1)
+		counters.check(t, "health_frames", 1)
 	})
 }
 
@@ -260,7 +329,7 @@ func TestVerifyURL(t *testing.T) {
 		v.deny(bad.Public())
 
 		a := r.connectAs(ctx, t, "good", good, byHTTPClient)
-		r.refuses(ctx, t, bad)
+		r.turnsAway(ctx, t, bad, notLetIn)
 		b := r.connect(ctx, t, "another")
 		checkPair(ctx, t, a, b)
 		asked := v.questions(good.Public())
@@ -390,7 +459,7 @@ func TestVerifyReload(t *testing.T) {
 		v.deny(partner.public)
 		r.reload(ctx, t, "applied")
 		goes.expectEnd(ctx, t, 2*prompt)
-		r.refuses(ctx, t, goes.private)
+		r.turnsAway(ctx, t, goes.private, notLetIn)
 		checkPair(ctx, t, stays, partner)
 
 		// That nobody can be asked takes nothing from those who are here.
@@ -459,7 +528,7 @@ func TestTailscaled(t *testing.T) {
 		}
 		r := startRelay(ctx, t, c, settings{access: &access{tailscaled: api.socket}})
 		a := r.connectAs(ctx, t, "known", known, byHTTPClient)
-		r.refuses(ctx, t, unknown)
+		r.turnsAway(ctx, t, unknown, notKnown)
 		a.ping(ctx, t)
 		a.leave()
 		r.finish(t).check(t, "access_refused_tailscaled", 1)

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +72,7 @@ func (p *peer) listen() {
 				p.mu.Lock()
 				p.health = append(p.health, m.Problem)
 				p.mu.Unlock()
+				p.wake()
 				continue
 			case derp.ReceivedPacket:
 				m.Data = bytes.Clone(m.Data) // it lies in a buffer of the client
@@ -95,6 +98,10 @@ func (p *peer) deliver(message derp.ReceivedMessage, err error) {
 	} else {
 		p.messages = append(p.messages, message)
 	}
+	p.wake()
+}
+
+func (p *peer) wake() {
 	select {
 	case p.news <- struct{}{}:
 	default:
@@ -233,6 +240,29 @@ func (p *peer) checkHealth(ctx context.Context, t *testing.T, problems ...bool) 
 	for i, problem := range problems {
 		if (p.health[i] != "") != problem {
 			t.Fatalf("%s got Health frames %q, want problems %v", p.name, p.health, problems)
+		}
+	}
+}
+
+// expectProblem waits for a Health frame that tells a problem in these words, before anything else
+// has come.
+func (p *peer) expectProblem(ctx context.Context, t *testing.T, words string) {
+	t.Helper()
+	for {
+		p.mu.Lock()
+		health, others, err := slices.Clone(p.health), len(p.messages), p.err
+		p.mu.Unlock()
+		if len(health) > 0 && others == 0 && strings.Contains(health[0], words) {
+			return
+		}
+		if len(health) > 0 || others > 0 || err != nil {
+			t.Fatalf("%s got Health frames %q, %d other messages, error %v; want %q", p.name,
+				health, others, err, words)
+		}
+		select {
+		case <-p.news:
+		case <-ctx.Done():
+			t.Fatalf("%s: no Health frame: %v", p.name, context.Cause(ctx))
 		}
 	}
 }
