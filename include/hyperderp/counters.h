@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file counters.h
- * What a relay tells of itself: counters, its workers, its peers. Every function may be called by
- * any thread while the relay exists, also before its start and after its end, and stops no worker;
- * all but hyperderp_relay_peers() may be called from callbacks too.
+ * What a relay tells of itself: counters, its workers, its peers.
+ *
+ * @par Threads
+ * Every function may be called by any thread while the relay exists, also before its start and
+ * after its end, and stops no worker. All but hyperderp_relay_peers() may be
+ * called from callbacks too.
  */
 #ifndef HYPERDERP_COUNTERS_H
 #define HYPERDERP_COUNTERS_H
@@ -28,7 +31,9 @@ typedef enum hyperderp_drop_reason {
     HYPERDERP_DROP_QUEUE_FULL = 1,
     HYPERDERP_DROP_GONE = 2,        /**< the destination left while the packet waited */
     HYPERDERP_DROP_WRITE_ERROR = 3, /**< the destination's connection broke or timed out */
-    HYPERDERP_DROP_MEMORY = 4,      /**< memory_bytes is used up, or the system has no memory */
+    /** memory_bytes is used up, or the system has no memory; one for which not even the receiving
+     * found memory counts as HYPERDERP_PACKET_DATA */
+    HYPERDERP_DROP_MEMORY = 4,
     /** several clients with the destination's key take turns in sending, so none receives */
     HYPERDERP_DROP_DUPLICATE_KEY = 5,
     HYPERDERP_DROP_EXPIRED = 6 /**< the packet has waited for queue_time_ms */
@@ -36,7 +41,7 @@ typedef enum hyperderp_drop_reason {
 /** Number of drop reasons in this header. */
 #define HYPERDERP_DROP_REASONS 7
 
-/** What kind of packet it was. */
+/** What kind of packet was dropped. */
 typedef enum hyperderp_packet_kind {
     HYPERDERP_PACKET_DATA = 0, /**< anything that is not disco */
     HYPERDERP_PACKET_DISCO = 1 /**< path discovery */
@@ -44,7 +49,7 @@ typedef enum hyperderp_packet_kind {
 /** Number of packet kinds in this header. */
 #define HYPERDERP_PACKET_KINDS 2
 
-/** How far a connection is. */
+/** How far a client's connection is. */
 typedef enum hyperderp_connection_state {
     HYPERDERP_CONNECTION_HTTP = 0,      /**< its request is read */
     HYPERDERP_CONNECTION_HELLO = 1,     /**< its ClientInfo is waited for */
@@ -90,20 +95,23 @@ typedef enum hyperderp_refusal {
 typedef struct hyperderp_counters {
     size_t size; /**< bytes of this struct in your header; set it before the call */
 
-    uint64_t recv_bytes;        /**< bytes read from clients */
-    uint64_t send_bytes;        /**< bytes the kernel took for clients */
-    uint64_t packets_received;  /**< whole SendPacket frames */
+    uint64_t recv_bytes; /**< bytes read from clients */
+    uint64_t send_bytes; /**< bytes the kernel took for clients */
+    /** packets that clients sent: whole SendPacket frames, and those there was no memory for */
+    uint64_t packets_received;
     uint64_t packets_delivered; /**< packets the kernel took whole for their destination */
     uint64_t drops[HYPERDERP_DROP_REASONS]
                   [HYPERDERP_PACKET_KINDS]; /**< packets, by reason and kind */
-    uint64_t xfer_drops;   /**< drops whose sender is on another worker than the destination */
+    /** drops, but unknown_peer, whose sender is on another worker than the destination */
+    uint64_t xfer_drops;
     uint64_t send_drops;   /**< all other drops but unknown_peer */
     uint64_t send_errors;  /**< connections that broke or timed out while being written */
     uint64_t recv_enobufs; /**< reads that had to wait for a free receive chunk */
-    /** connections refused as connections or their memory were used up, or as a drain had begun */
+    /** connections refused, or closed in the handshake, as connections or their memory were used
+     * up; also those that came at the very moment when a drain began */
     uint64_t slab_exhausts;
-    uint64_t frame_pool_hits;   /**< waiting frames that found a buffer in the pool */
-    uint64_t frame_pool_misses; /**< waiting frames whose buffer was allocated anew */
+    uint64_t frame_pool_hits;   /**< frames kept in memory that found a buffer in the pool */
+    uint64_t frame_pool_misses; /**< frames kept in memory whose buffer was allocated anew */
     uint64_t accepts;           /**< connections accepted */
     uint64_t accept_errors;     /**< accept calls that failed (out of file descriptors, for one) */
     uint64_t handshakes_ok;     /**< clients that joined */
@@ -119,8 +127,9 @@ typedef struct hyperderp_counters {
     uint64_t peer_gone_frames; /**< PeerGone frames queued */
     uint64_t control_drops;    /**< frames of the relay's own that found their queue full */
     uint64_t duplicate_connections; /**< connections that found their key connected already */
-    uint64_t stale_completions;     /**< completions of the kernel for a connection already gone */
-    uint64_t loop_turns;            /**< turns of all workers' loops */
+    /** completions of the kernel for a connection already gone: harmless */
+    uint64_t stale_completions;
+    uint64_t loop_turns; /**< turns of all workers' loops */
 
     uint64_t tls_handshakes[HYPERDERP_TLS_OUTCOMES]; /**< TLS handshakes, by outcome */
     uint64_t tls_alerts_sent;     /**< fatal alerts: what a client sent broke the rules of TLS */
@@ -133,9 +142,10 @@ typedef struct hyperderp_counters {
     uint64_t peers_active; /**< gauge: keys with at least one connection */
     uint64_t
         home_clients; /**< gauge: connections that named this relay their home (NotePreferred) */
-    uint64_t queued_bytes;    /**< gauge: bytes of frames that wait or are only half received */
-    uint64_t workers;         /**< gauge: workers */
-    uint64_t tls_connections; /**< gauge: connections whose TLS handshake is done */
+    /** gauge: bytes of frames that wait or are only half received, which memory_bytes bounds */
+    uint64_t queued_bytes;
+    uint64_t workers;                /**< gauge: workers */
+    uint64_t tls_connections;        /**< gauge: connections whose TLS handshake is done */
     uint64_t tls_handshakes_active;  /**< gauge: TLS handshakes that hold memory */
     uint64_t tls_kernel_connections; /**< gauge: of tls_connections, those the kernel encrypts */
 
@@ -172,9 +182,11 @@ typedef struct hyperderp_counters {
     uint64_t not_ideal_connections; /**< gauge: clients that prefer another node (Ideal-Node) */
     uint64_t websocket_upgrades;    /**< connections that were upgraded to WebSocket */
     uint64_t websocket_connections; /**< gauge: connections that speak DERP in WebSocket messages */
-    /** times that passing packets took memory from the heap, frame_pool_misses among them: at rest
-     * as long as traffic is no heavier than it has been; without the copy that each
-     * hyperderp_local_peer_send() makes */
+    /** times that passing packets took memory from the heap: frame_pool_misses, more destinations
+     * that are sent to at once than before, whom a client has sent to, readers of half received
+     * WebSocket frames, and contexts of ciphers, which are given up after a second without traffic.
+     * At rest as long as traffic is no heavier than it has been. Without the copy that each
+     * hyperderp_local_peer_send() makes. */
     uint64_t packet_allocations;
     uint64_t local_peers;   /**< gauge: local peers (local.h), which are no connections, and not
                                  among peers_active */
@@ -183,14 +195,14 @@ typedef struct hyperderp_counters {
 
 /** Figures of one worker, since it started. */
 typedef struct hyperderp_worker_info {
-    size_t size;          /**< bytes of this struct in your header; set it before the call */
-    uint64_t connections; /**< gauge: those that it owns */
-    uint64_t loop_turns;  /**< turns of its loop */
-    uint64_t loop_events; /**< completions that it handled */
-    uint64_t cpu_ns;      /**< CPU time of its thread; 0 when it does not run */
-    uint64_t recv_bytes;  /**< as in hyperderp_counters, and so are the next three */
-    uint64_t send_bytes;
-    uint64_t packets_received;
+    size_t size;                /**< bytes of this struct in your header; set it before the call */
+    uint64_t connections;       /**< gauge: those that it owns */
+    uint64_t loop_turns;        /**< turns of its loop */
+    uint64_t loop_events;       /**< completions that it handled */
+    uint64_t cpu_ns;            /**< CPU time of its thread; 0 when it does not run */
+    uint64_t recv_bytes;        /**< as in hyperderp_counters */
+    uint64_t send_bytes;        /**< as in hyperderp_counters */
+    uint64_t packets_received;  /**< as in hyperderp_counters */
     uint64_t packets_delivered; /**< by this worker: sent out, whoever owns the receiver */
     uint64_t drops;             /**< packets, of all reasons and kinds */
     uint64_t recv_enobufs;      /**< reads that had to wait for a free receive chunk */
@@ -224,10 +236,25 @@ typedef struct hyperderp_peer_info {
 } hyperderp_peer_info;
 
 /**
- * Reads the counters. Costs some hundred loads and holds up nobody.
+ * Reads the counters. Costs some hundred loads and holds up nobody. Nothing is written when `size`
+ * has no room for itself, or an argument is NULL.
  *
  * @param relay  the relay; for NULL nothing is filled in.
  * @param out    its `size` is set by the caller; receives as much of the struct as that allows.
+ * What a longer struct has beyond the fields that the library knows is left as it is, so that it is
+ * best zeroed before.
+ *
+ * @par Example
+ * @code
+ * hyperderp_counters counters = {.size = sizeof(counters)};
+ *
+ * hyperderp_relay_counters(relay, &counters);
+ * for (int reason = 0; reason < HYPERDERP_DROP_REASONS; reason++)
+ *     printf("%s: %" PRIu64 " data, %" PRIu64 " disco\n",
+ *            hyperderp_drop_reason_name((hyperderp_drop_reason)reason),
+ *            counters.drops[reason][HYPERDERP_PACKET_DATA],
+ *            counters.drops[reason][HYPERDERP_PACKET_DISCO]);
+ * @endcode
  */
 HYPERDERP_API void hyperderp_relay_counters(const hyperderp_relay *relay, hyperderp_counters *out);
 
@@ -253,15 +280,19 @@ HYPERDERP_API const char *hyperderp_refusal_name(hyperderp_refusal reason);
  * @param relay   the relay.
  * @param worker  its number, from 0 to hyperderp_counters.workers - 1.
  * @param out     its `size` is set by the caller; receives as much of the struct as that allows.
- * @return 0, or -EINVAL for a number that is not a worker's.
+ * @return 0, or -EINVAL for a number that is not a worker's, or NULL.
  */
 HYPERDERP_API int hyperderp_relay_worker(const hyperderp_relay *relay, unsigned worker,
                                          hyperderp_worker_info *out);
 
+/** @name The clients of a relay */
+/**@{*/
+
 /**
- * Lists the connected clients, in no order. A part of the table of keys is locked at a time, for
- * some microseconds: workers that look up a key of that part wait so long. Call it through the
- * macro hyperderp_relay_peers().
+ * Lists the connected clients, in no order. A key that is connected several times has an entry for
+ * each connection; `active` marks the one that receives. The table of keys is locked in 256 parts,
+ * one at a time and for some microseconds: workers that look up a key of that part wait so long.
+ * Not from a callback. Call it through the macro hyperderp_relay_peers().
  *
  * @param relay  the relay.
  * @param out    receives an array of *count entries for hyperderp_peers_free(); NULL for none.
@@ -296,6 +327,8 @@ HYPERDERP_API int hyperderp_relay_peer_sized(const hyperderp_relay *relay, const
 
 /** Frees what hyperderp_relay_peers() made. NULL is allowed. */
 HYPERDERP_API void hyperderp_peers_free(hyperderp_peer_info *peers);
+
+/**@}*/
 
 #ifdef __cplusplus
 }

@@ -3,8 +3,10 @@
  * @file mesh.h
  * The other nodes of a relay's region. Nodes that share hyperderp_relay_options.mesh_key pass
  * packets on to each other's clients: each connects to all others, is told there who is connected,
- * and forwards what its own clients send to those. A packet is forwarded once and never again.
+ * and forwards what its own clients send to those. A packet is forwarded once and never again, so
+ * that none can run in circles. Nodes of derper and of this library can be members of one region.
  *
+ * @par Threads
  * Every function may be called from any thread, at any time of the relay's life, but not from its
  * callbacks.
  */
@@ -17,7 +19,7 @@
 extern "C" {
 #endif
 
-/** Another node. Set `size`, and all else to zero, before filling it in. */
+/** Another node of a region. Set `size`, and all else to zero, before filling it in. */
 typedef struct hyperderp_mesh_peer_options {
     size_t size; /**< bytes of this struct in the header you compiled with */
 
@@ -29,14 +31,15 @@ typedef struct hyperderp_mesh_peer_options {
      */
     const char *address;
 
-    /** Certificates to trust besides the system's: a file of PEM, or NULL. Read at once. */
+    /** Certificates to trust besides the system's: a file of PEM, or NULL. Read at once. The node's
+     * certificate must be for HOST. */
     const char *ca_file;
 
     /** The same as text, or NULL. */
     const char *ca_pem;
 } hyperderp_mesh_peer_options;
 
-/** How far a link to another node is. */
+/** How far a link to another node of a region is. */
 typedef enum hyperderp_mesh_state {
     HYPERDERP_MESH_WAITING = 0,    /**< until the next try, or until the relay runs */
     HYPERDERP_MESH_RESOLVING = 1,  /**< asks for the addresses of its name */
@@ -65,11 +68,16 @@ typedef struct hyperderp_mesh_peer_info {
     uint64_t queued_bytes;      /**< bytes of those */
 } hyperderp_mesh_peer_info;
 
+/** @name The other nodes of a relay's region */
+/**@{*/
+
 /**
  * Adds another node of the region: one of the relay's workers connects to it, and again whenever
- * the connection ends: within a second at first, later every five. Names are resolved anew for each
- * try, by a thread of its own, as the system's resolver blocks. A node that turns out to be this
- * relay itself is let be.
+ * the connection ends: within a second at first, later every five. A node from which nothing comes
+ * for 15 seconds, though it was asked, is given up and connected to again. Names are resolved anew
+ * for each try, by a thread of its own, as the system's resolver blocks. A node that turns out to
+ * be this relay itself is let be and tried again a minute later, so that all nodes of a region may
+ * be given the same list.
  *
  * @param relay    a relay with a mesh key; the link begins when it runs.
  * @param options  the node; copied.
@@ -91,6 +99,11 @@ HYPERDERP_API int hyperderp_relay_add_mesh_peer(hyperderp_relay *relay,
  */
 HYPERDERP_API int hyperderp_relay_remove_mesh_peer(hyperderp_relay *relay, const char *address);
 
+/**@}*/
+
+/** @name Links to the other nodes of a region */
+/**@{*/
+
 /**
  * Lists the other nodes, in the order in which they were added. Call it through the macro
  * hyperderp_relay_mesh_peers().
@@ -110,6 +123,8 @@ HYPERDERP_API int hyperderp_relay_mesh_peers_sized(const hyperderp_relay *relay,
 
 /** Frees what hyperderp_relay_mesh_peers() made. NULL is allowed. */
 HYPERDERP_API void hyperderp_mesh_peers_free(hyperderp_mesh_peer_info *peers);
+
+/**@}*/
 
 /** Names a state of a link, "connected" for example; "unknown" for a value out of range. Static
  * text. */

@@ -7,9 +7,10 @@
  * hyperderp_relay_start(), later hyperderp_relay_drain() and hyperderp_relay_free(). A program that
  * has an event loop may run the workers in it: hyperderp_relay_start_driven().
  *
- * Threads: functions are safe to call from any thread unless their comment says otherwise;
- * creating, starting and freeing one relay must not overlap anything else that is done with it,
- * except that a relay inside hyperderp_relay_run() is drained or stopped by other threads. The
+ * @par Threads
+ * Functions are safe to call from any thread unless their comment says otherwise; making one relay,
+ * adding listeners to it, starting and freeing it must not overlap anything else that is done with
+ * it, except that a relay inside hyperderp_relay_run() is drained or stopped by other threads. The
  * library installs no signal handlers, prints nothing, and creates only the threads that
  * hyperderp_relay_start() announces. What holds for all of it, errors and misuse, sizes of structs,
  * fork(), is in hyperderp.h.
@@ -17,10 +18,11 @@
  * Callbacks run on the worker threads, whose stack has 256 KiB, or inside
  * hyperderp_relay_dispatch(), and must not block: a worker that waits serves nobody. They may call
  * what takes no lock: hyperderp_admission_answer(), hyperderp_admission_deny(),
- * hyperderp_local_peer_send(), what counters.h and this header tell of a relay but hyperderp_relay_peers(), hyperderp_relay_wake(),
- * hyperderp_relay_set_log_level(), hyperderp_relay_drain() with a timeout of 0, and the functions
- * of key.h. Everything else that is called with their own relay answers -EBUSY, or does nothing and
- * logs an error. That holds for each callback, also where the log's is called by a thread of yours.
+ * hyperderp_local_peer_send(), what counters.h and this header tell of a relay but
+ * hyperderp_relay_peers(), hyperderp_relay_wake(), hyperderp_relay_set_log_level(),
+ * hyperderp_relay_drain() with a timeout of 0, and the functions of key.h. Everything else that is
+ * called with their own relay answers -EBUSY, or does nothing and logs an error. That holds for
+ * each callback, also where the log's is called by a thread of yours.
  */
 #ifndef HYPERDERP_RELAY_H
 #define HYPERDERP_RELAY_H
@@ -49,9 +51,10 @@ typedef struct hyperderp_admission hyperderp_admission;
 
 /** How a relay talks to the kernel. */
 typedef enum hyperderp_engine {
-    HYPERDERP_ENGINE_AUTO = 0,     /**< io_uring where it works, else epoll; the log says which */
-    HYPERDERP_ENGINE_IO_URING = 1, /**< io_uring (Linux 6.1 or newer), or an error */
-    HYPERDERP_ENGINE_EPOLL = 2     /**< epoll, on any Linux */
+    HYPERDERP_ENGINE_AUTO = 0, /**< io_uring where it works, else epoll; the log says which */
+    /** io_uring (Linux 6.1 or newer), or an error: many container runtimes forbid it */
+    HYPERDERP_ENGINE_IO_URING = 1,
+    HYPERDERP_ENGINE_EPOLL = 2 /**< epoll, on any Linux */
 } hyperderp_engine;
 
 /** Who seals and opens the records of TLS. */
@@ -69,7 +72,29 @@ typedef enum hyperderp_log_level {
     HYPERDERP_LOG_DEBUG = 3  /**< each connection that comes and goes */
 } hyperderp_log_level;
 
-/** An answer to the question whether a client may join. */
+/**
+ * An answer to the question whether a client may join. Any unknown value denies.
+ *
+ * Nothing is read from a client while its answer is awaited, so that one that leaves is noticed
+ * only then, and the time of the handshake (`handshake_timeout_ms`) goes on: a client whose answer
+ * comes too late is closed, and counted in `handshakes_timed_out`.
+ *
+ * @par Example
+ * An admission that asks a database on a thread of its own:
+ * @code
+ * static hyperderp_verdict admit(void *user, const hyperderp_client_info *client,
+ *                                hyperderp_admission *ticket)
+ * {
+ *     if (!queue_push(user, &client->key, ticket)) // copies the key
+ *         return HYPERDERP_DENY;
+ *     return HYPERDERP_LATER;
+ * }
+ *
+ * // On the other thread.
+ * while (queue_pop(queue, &key, &ticket))
+ *     hyperderp_admission_answer(ticket, database_has(&key) ? HYPERDERP_ALLOW : HYPERDERP_DENY);
+ * @endcode
+ */
 typedef enum hyperderp_verdict {
     HYPERDERP_ALLOW = 0, /**< let the client in */
     HYPERDERP_DENY = 1,  /**< close its connection */
@@ -80,13 +105,16 @@ typedef enum hyperderp_verdict {
 
 /** A client that has proved that it holds its key. Valid during the callback it is given to. */
 typedef struct hyperderp_client_info {
-    size_t size;          /**< bytes of this struct in the running library */
-    hyperderp_key key;    /**< its node key */
-    const char *address;  /**< "192.0.2.1:4242" or "[2001:db8::1]:4242", as the kernel, or a
-                             trusted proxy, gave it; "unix" over a socket of the file system */
-    const char *app_name; /**< what it calls itself, "" when it does not; printable */
-    bool can_ack_pings;   /**< it answers Ping frames of the relay */
-    bool is_prober;       /**< it is a monitoring client */
+    size_t size;         /**< bytes of this struct in the running library */
+    hyperderp_key key;   /**< its node key */
+    const char *address; /**< "192.0.2.1:4242" or "[2001:db8::1]:4242", as the kernel, or a
+                            trusted proxy, gave it; "unix" over a socket of the file system;
+                            "unknown" when the connection has broken already */
+    /** what it calls itself, "" when it does not: its own word, with question marks for control
+     * characters */
+    const char *app_name;
+    bool can_ack_pings; /**< it answers Ping frames of the relay */
+    bool is_prober;     /**< it is a monitoring client */
 } hyperderp_client_info;
 
 /** What has become of a key. More may follow: ignore what you do not know. */
@@ -137,9 +165,12 @@ typedef struct hyperderp_relay_options {
     size_t
         size; /**< bytes of this struct in the header you compiled with; set by the initialiser */
 
-    hyperderp_private_key private_key; /**< the relay's identity; all zero: a new one is made */
-    unsigned workers;        /**< threads that move packets, 0: one per usable core; at most 128.
-                                Of a relay that is driven: how many there are to be dispatched */
+    /** The relay's identity; all zero: a new one is made. The relay wipes its copy when it is
+     * freed; the caller's is the caller's to wipe. */
+    hyperderp_private_key private_key;
+    /** Threads that move packets, at most 128; 0: one for each core that the calling thread may
+     * use. Of a relay that is driven: how many there are to be dispatched. */
+    unsigned workers;
     hyperderp_engine engine; /**< HYPERDERP_ENGINE_AUTO by default */
 
     /**
@@ -147,16 +178,20 @@ typedef struct hyperderp_relay_options {
      * Zero means the default, which is given behind each. Times are at most a day (86,400,000 ms).
      */
     /**@{*/
-    /** Connections at once; as many as the limit of open files leaves room for. */
+    /** Connections at once; those beyond are closed as soon as they are accepted. As many as the
+     * limit of open files leaves room for: the soft limit less 32 and 4 for each worker, or that
+     * sum itself where the limit is not more than twice as high. */
     unsigned max_connections;
-    /** Packets waiting for one destination; 1024. */
+    /** Packets of data waiting for one destination: when there is one more, a sender that has at
+     * least its share of them loses its oldest; 1024. */
     unsigned queue_frames;
     /** Bytes waiting for one destination, at least 131,072 and below 2 GiB; 2 MiB, room for the
-     * 32 packets of 64 KiB that derper keeps. */
+     * 32 packets of 64 KiB that derper keeps. Disco packets go first, and get at most an eighth of
+     * it. */
     size_t queue_bytes;
     /** Bytes of all frames that wait or are half received, at least 131,072; 256 MiB. */
     size_t memory_bytes;
-    /** From accept to the end of the handshake; 10,000 ms. */
+    /** From accept to the end of the handshake, the time that admit() takes included; 10,000 ms. */
     unsigned handshake_timeout_ms;
     /** Between two KeepAlive frames, up to a tenth more at random; 60,000 ms. */
     unsigned keepalive_ms;
@@ -181,14 +216,24 @@ typedef struct hyperderp_relay_options {
      * A key has its first connection (up), or lost its last one (not up). The calls for one key
      * come in this order, also when its connections belong to several workers: to that end other
      * look-ups of keys may wait until the callback returns, which therefore must not send for a
-     * local peer. For one of these it is called by the thread that adds or removes it. May be NULL. See
-     * peer_event.
+     * local peer. For one of these it is called by the thread that adds or removes it. May be NULL.
+     * See peer_event.
      */
     void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
 
     /**
-     * Takes a line of the log: printable text without a line feed, valid during the call. May be
-     * NULL. Also called by the thread that is inside another function of this library.
+     * Takes a line of the log: printable text of less than 512 bytes without a line feed, valid
+     * during the call. May be NULL. Called by the workers, several of them at the same moment, and
+     * by the thread that is inside another function of this library.
+     *
+     * @code
+     * static void log_line(void *user, hyperderp_log_level level, const char *line)
+     * {
+     *     static const int priority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+     *     (void)user;
+     *     syslog(priority[level], "%s", line);
+     * }
+     * @endcode
      */
     void (*log)(void *user, hyperderp_log_level level, const char *line);
 
@@ -199,11 +244,11 @@ typedef struct hyperderp_relay_options {
     /**
      * Keeps each worker that hyperderp_relay_start() starts on one core: worker n on the nth of
      * `pin_cores`, over again when there are fewer, or, with pin_core_count 0, on the nth of the
-     * cores that the process may use. The array is copied.
+     * cores that the process may use.
      */
     bool pin_workers;
-    const unsigned *pin_cores;
-    unsigned pin_core_count;
+    const unsigned *pin_cores; /**< the cores; copied */
+    unsigned pin_core_count;   /**< entries of pin_cores */
 
     /** With io_uring, a kernel thread for each worker polls for its requests (IORING_SETUP_SQPOLL):
      * it saves system calls and takes a core. Other engines ignore it. */
@@ -228,22 +273,25 @@ typedef struct hyperderp_relay_options {
     unsigned connections_per_ip;
     /** Bytes per second that a client may send, from 1024 to 100 GiB: of the DERP stream, with the
      * heads of its frames, without what TLS adds. Who sends faster is read more slowly; nothing is
-     * dropped for it. Clients are told, and some keep to it by themselves. */
+     * dropped for it. Clients are told when they join; those of Tailscale then drop by themselves
+     * what they would send beyond. */
     uint64_t client_rate;
     /** Bytes that a client may send at once before client_rate counts, at most 100 GiB; as many as
-     * a second's. It is never less than the largest frame, nor than an eighth of a second's. */
+     * a second's. It is never less than the largest frame (65,573 bytes), nor than an eighth of a
+     * second's. */
     uint64_t client_burst;
     /**@}*/
 
     /**
      * The secret that the nodes of a region share (derper's mesh key). A client that brings it is a
      * mesh partner: it may watch who is connected, close peers and forward packets, and admit() is
-     * not asked about it. All zero: nobody may.
+     * not asked about it. A client that does one of these without having shown it is closed. All
+     * zero: nobody may. The relay wipes its copy when it is freed.
      */
     uint8_t mesh_key[HYPERDERP_MESH_KEY_SIZE];
 
     /** The page that a browser gets at /: "default" or NULL, a short text; "blank"; or a URL,
-     * http:// or https://, to send it to. Copied. */
+     * http:// or https://, to send it to, of at most 2048 bytes. Copied. */
     const char *home;
 
     /** A packet that has waited for so long for its destination is dropped, at most a day; 0: no
@@ -276,20 +324,20 @@ typedef struct hyperderp_relay_options {
 /** What may be changed while the relay runs: the fields of hyperderp_relay_options with the same
  * names, 0 again meaning the default, or no limit. Set `size` before the call. */
 typedef struct hyperderp_limits {
-    size_t size; /**< bytes of this struct in the header you compiled with */
-    unsigned max_connections;
-    unsigned queue_frames;
-    size_t queue_bytes;
-    size_t memory_bytes;
-    unsigned handshake_timeout_ms;
-    unsigned keepalive_ms;
-    unsigned write_timeout_ms;
-    unsigned accept_rate;
-    unsigned accept_burst;
-    unsigned connections_per_ip;
-    uint64_t client_rate;
-    uint64_t client_burst;
-    unsigned queue_time_ms;
+    size_t size;                   /**< bytes of this struct in the header you compiled with */
+    unsigned max_connections;      /**< as in hyperderp_relay_options */
+    unsigned queue_frames;         /**< as in hyperderp_relay_options */
+    size_t queue_bytes;            /**< as in hyperderp_relay_options */
+    size_t memory_bytes;           /**< as in hyperderp_relay_options */
+    unsigned handshake_timeout_ms; /**< as in hyperderp_relay_options */
+    unsigned keepalive_ms;         /**< as in hyperderp_relay_options */
+    unsigned write_timeout_ms;     /**< as in hyperderp_relay_options */
+    unsigned accept_rate;          /**< as in hyperderp_relay_options */
+    unsigned accept_burst;         /**< as in hyperderp_relay_options */
+    unsigned connections_per_ip;   /**< as in hyperderp_relay_options */
+    uint64_t client_rate;          /**< as in hyperderp_relay_options */
+    uint64_t client_burst;         /**< as in hyperderp_relay_options */
+    unsigned queue_time_ms;        /**< as in hyperderp_relay_options */
 } hyperderp_limits;
 
 /** Settings of a listener. Set up by hyperderp_listener_options_init(). */
@@ -300,9 +348,10 @@ typedef struct hyperderp_listener_options {
     /**
      * Where to listen: "HOST:PORT", "[IPV6]:PORT", ":PORT" for every IPv6 and IPv4 address, or
      * "unix:PATH". HOST is a numeric address or a name that resolves to one. Port 0 lets the kernel
-     * choose; see hyperderp_relay_listener_address(). PATH is absolute; its file is made with the
-     * mode 0660 and removed when the relay stops accepting; a socket that nobody listens on any
-     * more is replaced. NULL when `fd` is given, or the "unix:PATH" of that socket, whose file is
+     * choose; see hyperderp_relay_listener_address(). PATH is absolute, of at most 107 bytes; its
+     * file is made with the mode 0660, whatever the umask, and removed when the relay stops
+     * accepting; a socket that nobody listens on any more is replaced, anything else is left alone.
+     * NULL when `fd` is given, or the "unix:PATH" of that socket, whose file is
      * then removed in the same way.
      */
     const char *address;
@@ -314,7 +363,9 @@ typedef struct hyperderp_listener_options {
      */
     int fd;
 
-    int backlog; /**< connections the kernel holds until they are accepted, 0: 4096 */
+    /** Connections the kernel holds until they are accepted, within net.core.somaxconn; 0: 4096. Of
+     * no meaning for `fd`. */
+    int backlog;
 
     /**
      * The certificate by which clients that speak TLS 1.3 know the relay; NULL: clients speak in
@@ -365,7 +416,13 @@ HYPERDERP_API void hyperderp_relay_options_init_sized(hyperderp_relay_options *o
 #define hyperderp_relay_options_init(options)                                                      \
     hyperderp_relay_options_init_sized((options), sizeof(hyperderp_relay_options))
 
-/** Fills listener options with the defaults. Call it through hyperderp_listener_options_init(). */
+/**
+ * Fills listener options with the defaults. Call it through the macro
+ * hyperderp_listener_options_init().
+ *
+ * @param options  the struct.
+ * @param size     its size as the caller was compiled.
+ */
 HYPERDERP_API void hyperderp_listener_options_init_sized(hyperderp_listener_options *options,
                                                          size_t size);
 /** Fills listener options with the defaults. */
@@ -373,7 +430,8 @@ HYPERDERP_API void hyperderp_listener_options_init_sized(hyperderp_listener_opti
     hyperderp_listener_options_init_sized((options), sizeof(hyperderp_listener_options))
 
 /**
- * Makes a relay. It opens no socket and starts no thread yet.
+ * Makes a relay. It opens no socket and starts no thread yet, but takes memory and up to three file
+ * descriptors for each worker.
  *
  * @param out      receives the relay, which the caller frees; NULL on error.
  * @param options  settings, copied; NULL for the defaults.
@@ -387,17 +445,32 @@ HYPERDERP_API int hyperderp_relay_new(hyperderp_relay **out,
 
 /**
  * Opens a listener. Its clients speak HTTP and DERP over TLS 1.3, or without a certificate in the
- * clear.
+ * clear. The kernel takes connections into the backlog from now on; they are accepted when the
+ * relay starts. Looking a name up may take as long as the system's resolver does.
  *
  * @param relay    a relay that has not been started.
  * @param options  the address or the socket; copied.
  * @return the listener's number, 0 for the first; -EINVAL for an address or socket of the wrong
- *         form, or for trusted proxies that are none; -E2BIG for options that this library does not
- *         know; -EBUSY after the start, and from a callback; -ENOSPC when there are 64 already;
- * -ENOENT for a name that does not resolve; -EOPNOTSUPP when the kernel shall seal records and
- * cannot; -EEXIST for a path where something else than a socket is; -ENOMEM; or the -errno of
- * socket(), bind() or listen(), such as -EADDRINUSE, -EACCES. options.log of the relay gets a line
- * that says what failed and on what address.
+ *         form, for both or none of them, or for trusted proxies that are none; -E2BIG for options
+ * that this library does not know; -EBUSY after the start, and from a callback; -ENOSPC when there
+ * are 64 already; -ENOENT for a name that does not resolve; -EOPNOTSUPP when the kernel shall seal
+ * records and cannot; -EEXIST for a path where something else than a socket is; -ENOMEM; or the
+ * -errno of socket(), bind() or listen(), such as -EADDRINUSE, -EACCES. The log gets a line that
+ * says what failed and on what address.
+ *
+ * @par Example
+ * A listener on a port of the kernel's choice:
+ * @code
+ * hyperderp_listener_options options;
+ * char address[64];
+ *
+ * hyperderp_listener_options_init(&options);
+ * options.address = "127.0.0.1:0";
+ * int listener = hyperderp_relay_add_listener(relay, &options);
+ * if (listener < 0)
+ *     return listener;
+ * hyperderp_relay_listener_address(relay, listener, address, sizeof(address));
+ * @endcode
  */
 HYPERDERP_API int hyperderp_relay_add_listener(hyperderp_relay *relay,
                                                const hyperderp_listener_options *options);
@@ -411,9 +484,9 @@ HYPERDERP_API int hyperderp_relay_add_listener(hyperderp_relay *relay,
  *                     with a certificate.
  * @param certificate  the new one; the relay takes a reference of its own.
  * @return 0; -EINVAL for a number that is not a listener's, a listener without TLS, or a
- * certificate that OpenSSL does not take (the log has the reason); -EBUSY from a callback;
- *         -ENOMEM. On error nothing has
- *         changed.
+ *         certificate that OpenSSL does not take (the log has the reason); -EBUSY from a
+ *         callback; -ENOMEM. On error
+ * nothing has changed.
  */
 HYPERDERP_API int hyperderp_relay_set_certificate(hyperderp_relay *relay, int listener,
                                                   hyperderp_certificate *certificate);
@@ -423,7 +496,8 @@ HYPERDERP_API int hyperderp_relay_set_certificate(hyperderp_relay *relay, int li
  *
  * @param relay     the relay.
  * @param listener  the number that hyperderp_relay_add_listener() returned.
- * @param text      receives "192.0.2.1:3340", "[::]:443" or "unix:/run/x.sock", with a NUL.
+ * @param text      receives "192.0.2.1:3340", "[::]:443" or "unix:/run/x.sock", with a NUL;
+ * "unknown" for a socket of yours that is of another kind.
  * @param room      bytes there; 128 are always enough, 64 for addresses of IP.
  * @return 0; -EINVAL for a number that is not a listener's; -ENOSPC when the text does not fit.
  */
@@ -431,17 +505,29 @@ HYPERDERP_API int hyperderp_relay_listener_address(const hyperderp_relay *relay,
                                                    char *text, size_t room);
 
 /**
+ * @name STUN beside a relay
+ * Clients learn by STUN how the world sees their own address, and how far the relay is; 3478 is the
+ * port where they look for it.
+ */
+/**@{*/
+
+/**
  * Answers STUN (RFC 8489) on a UDP address: binding requests, by which clients learn their own
  * address and how far the relay is. Whatever else comes is ignored and counted. While the relay
  * does not run, nobody is answered; a drain closes the socket.
+ *
+ * A request may carry a FINGERPRINT, which then must be right, and any attribute of RFC 8489; none
+ * but XOR-MAPPED-ADDRESS is in an answer, which has 32 bytes for IPv4 and 44 for IPv6. A request
+ * with an attribute that must be understood and is not is ignored. A worker answers some dozens in
+ * a turn of its loop, without waiting; what comes faster the kernel drops.
  *
  * @param relay    a relay that has not been started.
  * @param address  "HOST:PORT", "[IPV6]:PORT", or ":PORT" for every IPv6 and IPv4 address; port 0
  *                 lets the kernel choose. An answer leaves from the address that was asked.
  * @return the number of the socket, 0 for the first; -EINVAL for an address of the wrong form;
  *         -EBUSY after the start; -ENOSPC when there are 8 already; -ENOENT for a name that does
- *         not resolve; -ENOMEM; or the -errno of socket() or bind(), such as -EADDRINUSE.
- *         options.log of the relay gets a line that says what failed and on what address.
+ *         not resolve; -ENOMEM; or the -errno of socket() or bind(), such as -EADDRINUSE. The log
+ *         gets a line that says what failed and on what address.
  */
 HYPERDERP_API int hyperderp_relay_add_stun(hyperderp_relay *relay, const char *address);
 
@@ -468,34 +554,58 @@ HYPERDERP_API int hyperderp_relay_stun_address(const hyperderp_relay *relay, int
  */
 HYPERDERP_API int hyperderp_relay_add_stun_fd(hyperderp_relay *relay, int fd);
 
+/**@}*/
+
 /**
- * Gives another file descriptor of a listener's socket, or of a socket of STUN. By it the socket
- * outlives the relay: who holds it can give it to another relay, in another process perhaps, and
- * connections that come in between wait in it.
+ * @name Another descriptor of a relay's sockets
+ * A relay can be exchanged for another one, of another process as well, without a connection being
+ * refused: the sockets on which it listens are given to that one, by `fd` of its listeners and
+ * hyperderp_relay_add_stun_fd(). It should have the same private key. hyperderp_relay_hand_over()
+ * comes next.
+ */
+/**@{*/
+
+/**
+ * Gives another file descriptor of a listener's socket. By it the socket outlives the relay: who
+ * holds it can give it to another relay, in another process perhaps, and connections that come in
+ * between wait in it.
  *
  * @param relay     a relay that has not been started.
- * @param listener  the number that hyperderp_relay_add_listener() returned, or for stun
- *                  hyperderp_relay_add_stun().
+ * @param listener  the number that hyperderp_relay_add_listener() returned.
  * @return the file descriptor, which the caller closes; -EINVAL for another number; -EBUSY after
  *         the start; -EMFILE.
  */
 HYPERDERP_API int hyperderp_relay_listener_fd(const hyperderp_relay *relay, int listener);
-/** The same of a socket of STUN. See hyperderp_relay_listener_fd(). */
-HYPERDERP_API int hyperderp_relay_stun_fd(const hyperderp_relay *relay, int stun);
 
 /**
- * Starts the workers, each a thread of its own with all signals blocked, and returns. From now on
- * the listeners accept.
+ * Gives another file descriptor of a socket of STUN.
+ *
+ * @param relay  a relay that has not been started.
+ * @param stun   the number that hyperderp_relay_add_stun() returned.
+ * @return as hyperderp_relay_listener_fd().
+ */
+HYPERDERP_API int hyperderp_relay_stun_fd(const hyperderp_relay *relay, int stun);
+
+/**@}*/
+
+/**
+ * Starts a relay: its workers, each a thread of its own with all signals blocked. Returns when all
+ * of them work; from now on the listeners accept. The signal mask of the caller stays as it is. A
+ * relay cannot be started a second time. Not from a callback.
  *
  * @return 0; -EINVAL without a listener; -EBUSY when the relay was started before, and from a
- *         callback; -ENOMEM or
- *         -EAGAIN when a thread or its memory cannot be had: then no worker is left running.
+ * callback; -ENOMEM or -EAGAIN when a thread or its memory cannot be had; or the -errno that the
+ * engine said to a worker. When starting has failed, but for -EINVAL and -EBUSY, no worker is left
+ * running, and the relay can only be freed.
  */
 HYPERDERP_API int hyperderp_relay_start(hyperderp_relay *relay);
 
 /**
- * Starts all workers but one, runs that one on the calling thread, and returns when the relay has
- * been drained or stopped.
+ * Runs a relay: starts all workers but one, runs that one on the calling thread, whose signal mask
+ * and stack are left alone, and returns when the relay has been drained or stopped by another
+ * thread. That thread must know that the relay has been started: hyperderp_relay_stop() does
+ * nothing before that, and this would then not return; hyperderp_relay_drain(), which fails with
+ * -EINVAL before that, can be called until it does not.
  *
  * @return as hyperderp_relay_start(); 0 after a drain or a stop by another thread.
  */
@@ -506,11 +616,13 @@ HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
  * his. For each worker the caller waits, by poll(), epoll or the like, until
  * hyperderp_relay_worker_fd() is readable, and then calls hyperderp_relay_dispatch():
  *
- *     hyperderp_relay_start_driven(relay);
- *     struct pollfd worker = {.fd = hyperderp_relay_worker_fd(relay, 0), .events = POLLIN};
- *     do
- *         poll(&worker, 1, -1);
- *     while (hyperderp_relay_dispatch(relay, 0) > 0);
+ * @code
+ * hyperderp_relay_start_driven(relay);
+ * struct pollfd worker = {.fd = hyperderp_relay_worker_fd(relay, 0), .events = POLLIN};
+ * do
+ *     poll(&worker, 1, -1);
+ * while (hyperderp_relay_dispatch(relay, 0) > 0);
+ * @endcode
  *
  * The thread that dispatches a worker first is its thread from then on: io_uring asks for that.
  * Several workers may share one thread, or each have its own. All must be dispatched: they accept
@@ -564,10 +676,11 @@ HYPERDERP_API int hyperderp_relay_worker_fd(const hyperderp_relay *relay, unsign
 HYPERDERP_API int hyperderp_relay_dispatch(hyperderp_relay *relay, unsigned worker);
 
 /**
- * Stops accepting, tells each client with a Restarting frame that it shall come back, within two
- * seconds and each at a time of its own, sends what is queued, closes each connection, and waits
- * until that is done. A handshake that is under way gets a quarter of a second. May be called again
- * after -ETIMEDOUT to wait longer: the drain goes on meanwhile.
+ * Ends a relay in order: stops accepting, tells each client with a Restarting frame that it shall
+ * come back, within two seconds and each at a time of its own, sends what is queued, closes each
+ * connection, and waits until that is done: once the client has acknowledged it, or after 3
+ * seconds. A handshake that is under way gets a quarter of a second. May be called again after
+ * -ETIMEDOUT to wait longer: the drain goes on meanwhile.
  *
  * Of a relay that is driven, it goes on as its workers are dispatched, until
  * hyperderp_relay_dispatch() has returned 0 for each. While the call waits, it dispatches the
@@ -579,6 +692,15 @@ HYPERDERP_API int hyperderp_relay_dispatch(hyperderp_relay *relay, unsigned work
  * @return 0 when no connection is left, also when the relay had ended before; -ETIMEDOUT while some
  *         are; -EINVAL before the start; -EBUSY from a callback that would wait: then nothing is
  *         begun.
+ *
+ * @par Example
+ * Ending a relay in order, but within five seconds:
+ * @code
+ * if (hyperderp_relay_drain(relay, 5000) == -ETIMEDOUT)
+ *     hyperderp_relay_stop(relay);
+ * hyperderp_relay_counters(relay, &counters);
+ * hyperderp_relay_free(relay);
+ * @endcode
  */
 HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout_ms);
 
@@ -589,6 +711,9 @@ HYPERDERP_API int hyperderp_relay_drain(hyperderp_relay *relay, unsigned timeout
  * meanwhile; clients whose handshake has begun get in. Returns at once; hyperderp_relay_drain()
  * ends it, when the counters say that no connection is left but the mesh's links, which stay until
  * then, or when it has taken long enough.
+ *
+ * Two clients of which one has been sent away and the other not cannot reach each other: that is
+ * why few clients take little time.
  *
  * Before the start it means that the relay will not be: its listeners are others', and
  * hyperderp_relay_free() leaves their files.
@@ -604,9 +729,11 @@ HYPERDERP_API int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spr
 /**
  * Closes every connection at once, ends the workers and waits for them; hyperderp_relay_run()
  * returns. A relay that was stopped before is left as it is, and so is one that was not started:
- * a stop that comes before the start is lost. The counters can still be read afterwards, and are
- * exact. From a callback of the relay, whose worker it would wait for, it does nothing and logs an
- * error; hyperderp_relay_drain() with a timeout of 0 is what a callback may begin.
+ * a stop that comes before the start is lost. What is queued is lost, and counted. Several threads
+ * may call it at once, and after a drain that takes too long. The counters can still be read
+ * afterwards, and are exact. From a callback of the relay, whose worker it would wait for, it does
+ * nothing and logs an error; hyperderp_relay_drain() with a timeout of 0 is what a callback may
+ * begin.
  *
  * Of a relay that is driven, it runs the workers of the calling thread to their end, and those that
  * nobody has dispatched yet, but waits for no other thread: the workers of others end within the
@@ -668,14 +795,22 @@ HYPERDERP_API void hyperderp_admission_deny(hyperderp_admission *ticket, const c
  * a moment later. A client that admit() has let in this moment may not be there yet; links to other
  * nodes of the region are no connections of a key, and neither is a local peer.
  *
+ * Who takes access away therefore changes what admit() says first, then closes the clients, and
+ * looks through the list of hyperderp_relay_peers() again a little later.
+ *
+ * @param relay  the relay.
+ * @param key    the key.
  * @return 0; -ENOENT when the key has no connection here; -EINVAL for NULL; -EBUSY from a callback.
  */
 HYPERDERP_API int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyperderp_key *key);
 
 /**
  * Changes the limits. They hold for what happens from now on: connections and packets that are
- * there already stay, a deadline that runs is kept.
+ * there already stay, also beyond a limit that was lowered; a deadline that runs is kept. A client
+ * that is not read, as it had sent too much, waits no longer than the old client_rate asks for.
  *
+ * @param relay   the relay, at any time of its life.
+ * @param limits  all of them at once.
  * @return 0; -EINVAL for a value out of range, -E2BIG for a limit that this library does not know,
  *         -EBUSY from a callback: then nothing is changed.
  */
@@ -692,7 +827,12 @@ HYPERDERP_API int hyperderp_relay_set_limits(hyperderp_relay *relay,
  */
 HYPERDERP_API int hyperderp_relay_limits(const hyperderp_relay *relay, hyperderp_limits *limits);
 
-/** Changes the level of the log. A value out of range is ignored. */
+/**
+ * Changes the level of the log.
+ *
+ * @param relay  the relay.
+ * @param level  the last level that the log gets. A value out of range is ignored.
+ */
 HYPERDERP_API void hyperderp_relay_set_log_level(hyperderp_relay *relay, hyperderp_log_level level);
 
 /**
@@ -701,7 +841,12 @@ HYPERDERP_API void hyperderp_relay_set_log_level(hyperderp_relay *relay, hyperde
  */
 HYPERDERP_API void hyperderp_relay_wake(hyperderp_relay *relay);
 
-/** Tells the relay's public key, by which clients know it; a key of zeros for a relay of NULL. */
+/**
+ * Tells the relay's public key, by which clients know it; a key of zeros for a relay of NULL.
+ *
+ * @param relay  the relay.
+ * @param out    receives the key.
+ */
 HYPERDERP_API void hyperderp_relay_public_key(const hyperderp_relay *relay, hyperderp_key *out);
 
 /** Tells the engine in use: HYPERDERP_ENGINE_IO_URING or HYPERDERP_ENGINE_EPOLL, never AUTO but for

@@ -33,12 +33,16 @@
 extern "C" {
 #endif
 
+/** The version of this header, by which a program is compiled; hyperderp_version() tells that of
+ * the library. */
 #define HYPERDERP_VERSION_MAJOR 0
 #define HYPERDERP_VERSION_MINOR 1
 #define HYPERDERP_VERSION_PATCH 0
 #define HYPERDERP_VERSION       "0.1.0"
-#define HYPERDERP_ABI_VERSION   0
-#define HYPERDERP_ABI_SINCE     "0.1.0"
+/** The number in the soname of the shared library. */
+#define HYPERDERP_ABI_VERSION 0
+/** The first version that has it. */
+#define HYPERDERP_ABI_SINCE "0.1.0"
 
 /** The version of this header as a number, 10203 for 1.2.3, for comparisons in #if. See
  * hyperderp_version_number(). */
