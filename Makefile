@@ -479,7 +479,7 @@ TEST_ENV = BUILD=$(abspath $(BUILD)) HYPER_DERP=$(abspath $(DAEMON)) \
 	SONAME=$(SONAME) VERSION=$(VERSION)
 
 STYLE_CHECKS := tests/check/pages.sh tests/check/compatibility.sh tests/check/man.sh tests/check/format.sh tests/check/includes.sh tests/check/words.sh \
-	tests/check/symbols.sh tests/check/selftest.sh tests/check/allocations.sh tests/check/abi.sh
+	tests/check/symbols.sh tests/check/selftest.sh tests/check/reference.sh tests/check/allocations.sh tests/check/abi.sh
 
 # The code in docs/embedding.md.
 STYLE_CHECKS += tests/check/embedding.sh
@@ -538,7 +538,7 @@ run_afl = $(RUNNER) --timeout $$(($(FUZZ_SECONDS) + 120)) run afl \
 INSTALLED := $(DAEMON) $(BENCH) $(SHARED) $(BUILD)/install/libhyperderp.a $(PC) $(CMAKE_FILES)
 
 .PHONY: docs
-docs: $(CONFIG_PAGES) ## write the pages that are made from the schema and the table of metrics
+docs: $(CONFIG_PAGES) ## write the pages that are made from the schema, the metrics, the headers
 	@BUILD=$(abspath $(BUILD)) tests/check/pages.sh --write
 
 .PHONY: check check-style check-abi abi-baseline check-unit check-integration check-interop check-e2e check-tools check-install check-packages check-vm torture fuzz check-analysis check-valgrind check-simulation

@@ -202,8 +202,11 @@ def parameters_of(tokens):
     result = []
     for part in split_at_commas(inner):
         name, _ = declared_name(part)
-        lone = len([t for t in part if t.kind == "word"]) < 2 and part[0].text != "..."
-        result.append(Parameter("" if lone or not name else name, c_text(part)))
+        if part[0].text == "...":
+            name = "..."
+        elif len([t for t in part if t.kind == "word"]) < 2:
+            name = ""  # a type alone
+        result.append(Parameter(name or "", c_text(part)))
     return result
 
 

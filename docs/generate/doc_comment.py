@@ -286,8 +286,10 @@ def results_of(doc):
             if re.match(r"(the )?-errno\b", said) or \
                     (errors or found) and re.match(r"what |all else |as \w+\(\)", said):
                 more.insert(0, (["-errno"], re.sub(r"^(the )?-errno ?", "", said)))
-            elif said and found:
+            elif said and found and found[-1][1]:
                 found[-1] = (found[-1][0], f"{found[-1][1]}; {said}")
+            elif said and found:
+                notes.append(capital(said))
             elif said and i > 0:
                 notes.append(capital(re.sub(r"^Or ", "", said)))
             elif said:

@@ -237,7 +237,7 @@ class Checks:
         said = [name for name, _, _ in item.doc.parameters]
         names = [p.name for p in item.parameters]
         for name, _, line in item.doc.parameters:
-            if name not in names and name != "...":
+            if name not in names:
                 self.say(line, f"{item.name} has no parameter {name}")
             elif said.count(name) > 1 and said.index(name) != len(said) - 1:
                 said.remove(name)
@@ -247,10 +247,10 @@ class Checks:
         alone = len(names) == 1 and not said
         said += re.findall(r"\w+", " ".join(text for _, text, _ in item.doc.parameters))
         for i, parameter in enumerate(item.parameters):
-            if not parameter.name and parameter.text != "...":
+            if not parameter.name:
                 self.say(item.line, f"{item.name}: parameter {i + 1} has no name")
             elif parameter.name not in said and not alone and not self.is_handle(i, parameter):
-                self.say(item.line, f"{item.name}: {parameter.name or '...'} is not documented (@param)")
+                self.say(item.line, f"{item.name}: {parameter.name} is not documented (@param)")
 
     def is_handle(self, i, parameter):
         """The object that a function belongs to goes without saying."""

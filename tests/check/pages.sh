@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # pages.sh [--write]: the pages that are made from something else are what that gives today: the
 # configuration's pages from its schema, the metrics from their table, the reference (section 3 of
-# the manual, docs/reference) from the public headers.
+# the manual, docs/reference) from the public headers, the drawings from docs/generate/drawings.py.
 # With --write it puts them in their places, and removes what is made no more: `make docs`.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -28,6 +28,7 @@ mkdir -p "$made"/{docs,man,dist}
 stale() { :; }
 if command -v python3 >/dev/null; then
     python3 -B docs/generate/reference.py include/hyperderp "$made/man" "$made/docs"
+    python3 -B docs/generate/drawings.py "$made/docs/images"
     # All pages of section 3 are made, and so is all that is in docs/reference.
     stale() {
         local place
@@ -36,7 +37,7 @@ if command -v python3 >/dev/null; then
         done
     }
 elif [ "${1:-}" = --write ]; then
-    echo "python3 is not installed, which makes the reference"
+    echo "python3 is not installed, which makes the reference and the drawings"
     exit 1
 fi
 
