@@ -54,11 +54,15 @@ class Doc:
 
     def summary(self):
         """The first sentence up to a colon, with a small letter: for a line in a list of names."""
-        return small(re.split(r"[:;]\s", self.brief())[0])
+        text = re.split(r"[:;]\s", self.brief())[0]
+        if len(text) > 100 and ", " in text[:100]:
+            text = text[:text.rindex(", ", 0, 100)]
+        return small(text)
 
     def of_threads(self):
         """What it says of threads, under a heading or not."""
-        return self.threads or [b for b in self.blocks if re.search(r"\b[Tt]hreads?\b", b.text)]
+        return self.threads or [Block("para", capital(re.sub(r"^Threads: ", "", b.text)))
+                                for b in self.blocks if re.search(r"\b[Tt]hreads?\b", b.text)]
 
     def text(self):
         """All that it says, to be searched for names."""

@@ -242,10 +242,11 @@ class Checks:
             elif said.count(name) > 1 and said.index(name) != len(said) - 1:
                 said.remove(name)
                 self.say(line, f"{item.name}: {name} is documented twice")
-        # A comment without @param is about the one parameter that there is; the length of a buffer
-        # may be told with the buffer.
+        # A comment without @param is about the one parameter that there is, or names them in its
+        # text; the length of a buffer may be told with the buffer.
         alone = len(names) == 1 and not said
-        said += re.findall(r"\w+", " ".join(text for _, text, _ in item.doc.parameters))
+        text = " ".join(t for _, t, _ in item.doc.parameters) if said else item.doc.text()
+        said += [word for word in re.findall(r"\w+", text) if len(word) > 2]
         for i, parameter in enumerate(item.parameters):
             if not parameter.name:
                 self.say(item.line, f"{item.name}: parameter {i + 1} has no name")

@@ -91,6 +91,11 @@ typedef enum hyperderp_refusal {
  * Counters since the relay was made, and a few gauges of this moment. Every figure is read without
  * stopping a worker: figures of one call may be some packets apart from each other while traffic
  * flows, and are exact at rest. Then packets_received = packets_delivered + the sum of drops.
+ *
+ * Memory from the heap, which packet_allocations counts, is taken for buffers (frame_pool_misses),
+ * for more destinations that are sent to at once than before, for whom a client has sent to, for
+ * readers of half received WebSocket frames, and for contexts of ciphers, which are given up after
+ * a second without traffic.
  */
 typedef struct hyperderp_counters {
     size_t size; /**< bytes of this struct in your header; set it before the call */

@@ -39,7 +39,8 @@ typedef struct hyperderp_key {
     uint8_t bytes[HYPERDERP_KEY_SIZE]; /**< the key as it is on the wire */
 } hyperderp_key;
 
-/** A private node key. Wipe it with hyperderp_private_key_wipe() when it is no longer needed. */
+/** A private node key. Wipe it with hyperderp_private_key_wipe() when it is no longer needed; a
+ * relay wipes its own copies when it is freed. */
 typedef struct hyperderp_private_key {
     uint8_t bytes[HYPERDERP_KEY_SIZE]; /**< the key, clamped as RFC 7748 asks or not */
 } hyperderp_private_key;

@@ -6,9 +6,7 @@
  * and forwards what its own clients send to those. A packet is forwarded once and never again, so
  * that none can run in circles. Nodes of derper and of this library can be members of one region.
  *
- * @par Threads
- * Every function may be called from any thread, at any time of the relay's life, but not from its
- * callbacks.
+ * Every function may be called from any thread, at any time of the relay's life.
  */
 #ifndef HYPERDERP_MESH_H
 #define HYPERDERP_MESH_H

@@ -589,9 +589,9 @@ HYPERDERP_API int hyperderp_relay_stun_fd(const hyperderp_relay *relay, int stun
 /**@}*/
 
 /**
- * Starts a relay: its workers, each a thread of its own with all signals blocked. Returns when all
- * of them work; from now on the listeners accept. The signal mask of the caller stays as it is. A
- * relay cannot be started a second time. Not from a callback.
+ * Starts the workers, each a thread of its own with all signals blocked, and returns. From now on
+ * the listeners accept. The signal mask of the caller stays as it is. When starting has failed, but
+ * for -EINVAL and -EBUSY, the relay can only be freed.
  *
  * @return 0; -EINVAL without a listener; -EBUSY when the relay was started before, and from a
  * callback; -ENOMEM or -EAGAIN when a thread or its memory cannot be had; or the -errno that the
@@ -608,6 +608,13 @@ HYPERDERP_API int hyperderp_relay_start(hyperderp_relay *relay);
  * -EINVAL before that, can be called until it does not.
  *
  * @return as hyperderp_relay_start(); 0 after a drain or a stop by another thread.
+ *
+ * @par Example
+ * Ending a relay in order, but within five seconds, by another thread:
+ * @code
+ * if (hyperderp_relay_drain(relay, 5000) == -ETIMEDOUT)
+ *     hyperderp_relay_stop(relay);
+ * @endcode
  */
 HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
 
@@ -805,9 +812,8 @@ HYPERDERP_API void hyperderp_admission_deny(hyperderp_admission *ticket, const c
 HYPERDERP_API int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyperderp_key *key);
 
 /**
- * Changes the limits. They hold for what happens from now on: connections and packets that are
- * there already stay, also beyond a limit that was lowered; a deadline that runs is kept. A client
- * that is not read, as it had sent too much, waits no longer than the old client_rate asks for.
+ * Changes the limits, all of them at once. They hold for what happens from now on: connections and
+ * packets that are there already stay, a deadline that runs is kept.
  *
  * @param relay   the relay, at any time of its life.
  * @param limits  all of them at once.
