@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reads a public header: what it declares, and the doc comment of each.
 
-This is no C compiler: it knows what a header of an API may hold (functions, typedefs, structs, enums,
-macros), and says where it meets anything else.
+This is no C compiler: it knows what a header of an API may hold (functions, typedefs, structs,
+enums, macros), and says where it meets anything else.
 """
 
 import re
@@ -19,7 +19,8 @@ SCANNER = re.compile(r"""
     | (?P<punct>\.\.\.|\S)
 """, re.X | re.S | re.M)
 
-ATTRIBUTE = re.compile(r"HYPERDERP_[A-Z_]+|__attribute__|__extension__|_Noreturn|extern|static|inline")
+ATTRIBUTE = re.compile(r"HYPERDERP_[A-Z_]+|__attribute__|__extension__|_Noreturn|extern|static"
+                       r"|inline")
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Token:
     line: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Group:
     """What stands between @{ and @}: it has a title and shares a page."""
     title: str
@@ -43,7 +44,7 @@ class Parameter:
     text: str  # as C has it
 
 
-@dataclass
+@dataclass(eq=False)
 class Field:
     name: str
     text: str
@@ -55,9 +56,10 @@ class Field:
     parameters: List[Parameter] = field(default_factory=list)  # of a callback
 
 
-@dataclass
+@dataclass(eq=False)
 class Item:
-    kind: str  # function, macro (like a function), constant, struct, union, enum, opaque, callback, alias
+    kind: str  # function, macro (with arguments), constant, struct, union, enum, opaque, callback,
+    # alias
     name: str
     doc: Optional[Doc]
     line: int
@@ -69,7 +71,7 @@ class Item:
     group: Optional[Group] = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Header:
     name: str
     path: str
@@ -393,9 +395,7 @@ class Parser:
     def constants(self, tokens):
         result = []
         for member, doc, group, line in self.body(tokens, ","):
-            plain = without_attributes(member) or member
-            result.append(Field(member[0].text, c_text(member if len(plain) < len(member) else plain),
-                                doc, line, group))
+            result.append(Field(member[0].text, c_text(member), doc, line, group))
         return result
 
     def members(self, tokens):

@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from typing import List, Optional, Tuple
 
 INLINE = re.compile(r"[@\\](?:p|c|a|e|em|b|ref)\s+([\w.()>\-\[\]]*\w(?:\(\))?)")
-TAG = re.compile(r"^\s*[@\\](brief|param|returns?|retval|see|sa|note|warning|par|file|name|since|code"
-                 r"|endcode)\b(?:\[[a-z, ]*\])?[ \t]*(.*)$")
+TAG = re.compile(r"^\s*[@\\](brief|param|returns?|retval|see|sa|note|warning|par|file|name|since"
+                 r"|code|endcode)\b(?:\[[a-z, ]*\])?[ \t]*(.*)$")
 ANY_TAG = re.compile(r"(?<![\w`\"@])@(\w+)")
 ABBREVIATION = r"(?<!\be\.g)(?<!\bi\.e)(?<!\bvs)(?<!\betc)"
-SENTENCE = re.compile(ABBREVIATION + r"(?<=[.?!])\s+(?=[A-Z\"`(*-]|hyperderp_|[a-z_]+(?:->|\.)[a-z])")
+SENTENCE = re.compile(ABBREVIATION + r"(?<=[.?!])\s+"
+                      r"(?=[A-Z\"`(*-]|hyperderp_|[a-z_]+(?:->|\.)[a-z])")
 
 
 @dataclass
@@ -86,7 +87,7 @@ def small(text):
 
 def capital(text):
     """A sentence with a capital letter and a full stop, where it begins with a word of English."""
-    if re.match(r"[a-z]+\b(?![_(>-]|\.\w)", text):
+    if re.match(r"(?!epoll\b)[a-z]+\b(?![_(>-]|\.\w)", text):
         text = text[0].upper() + text[1:]
     return text if not text or text[-1] in ".?!:`" else text + "."
 

@@ -34,7 +34,8 @@ def data_path():
     d.text(898, 268, "yes", "small")
     d.box(642, 262, 164, 76, "own", "drainer", "drainer.c: pieces of", "chunks, no copy;",
           "neighbours are one")
-    d.box(436, 262, 164, 76, "own", "wrap and seal", "websocket_batch.c and", "seal_batch.c, where", "there is something to do")
+    d.box(436, 262, 164, 76, "own", "wrap and seal", "websocket_batch.c and",
+          "seal_batch.c, where", "there is something to do")
     d.arrow((642, 300), (600, 300))
     d.text(208, 290, "end of the turn: one send,", "small")
     d.text(208, 316, "up to 64 KiB and a frame", "small")
@@ -53,10 +54,12 @@ def data_path():
     d.arrow((672, 442), (600, 442))
     d.arrow((436, 442), (370, 442))
     d.arrow((206, 442), (152, 442))
-    d.box(24, 262, 128, 324, "kernel", "socket", "of the receiver", "", "unsent bytes:", "32 KiB at the most",
+    d.box(24, 262, 128, 324, "kernel", "socket", "of the receiver", "", "unsent bytes:",
+          "32 KiB at the most",
           "(TCP_NOTSENT_", "LOWAT)")
     d.arrow((152, 538), (206, 538))
-    d.box(206, 500, 394, 74, "own", "a short send", "half a frame, or records: pending, goes before all else",
+    d.box(206, 500, 394, 74, "own", "a short send",
+          "half a frame, or records: pending, goes before all else",
           "whole frames: back to the front of the queue;", "then wait for room")
     d.arrow((600, 538), (672, 538))
 
@@ -75,15 +78,22 @@ def threads():
           "/metrics, /health, /debug,", "the status page")
     d.box(600, 52, 216, 92, "thread", "verify thread", "where clients are asked about:",
           "verify.c, libcurl; answers by", "hyperderp_admission_", "answer()")
-    d.box(832, 52, 124, 92, "thread", "resolvers", "a thread for", "each name of a", "link, detached:", "it may block")
+    d.box(832, 52, 124, 92, "thread", "resolvers", "a thread for", "each name of a",
+          "link, detached:", "it may block")
 
     y, high = 216, 100
-    d.box(24, y, 118, high, "atomic", "phase, limits", "relay->phase,", "limits.h;", "a wake-up by", "eventfd")
-    d.box(158, y, 124, high, "locked", "status, history", "status.h: atomics;", "history.c:", "a mutex")
-    d.box(298, y, 126, high, "atomic", "counters", "one block for", "each worker, which", "alone writes it", "(relaxed)")
-    d.box(440, y, 126, high, "locked", "route table", "256 stripes with", "a lock each; keys,", "their connections,", "links")
-    d.box(582, y, 116, high, "locked", "sinks", "sink->lock:", "the queue, who", "drains, is it", "closed")
-    d.box(714, y, 116, high, "locked", "access", "allow list, under", "a lock; questions", "and verdicts,", "under another")
+    d.box(24, y, 118, high, "atomic", "phase, limits", "relay->phase,", "limits.h;",
+          "a wake-up by", "eventfd")
+    d.box(158, y, 124, high, "locked", "status, history", "status.h: atomics;", "history.c:",
+          "a mutex")
+    d.box(298, y, 126, high, "atomic", "counters", "one block for", "each worker, which",
+          "alone writes it", "(relaxed)")
+    d.box(440, y, 126, high, "locked", "route table", "256 stripes with", "a lock each; keys,",
+          "their connections,", "links")
+    d.box(582, y, 116, high, "locked", "sinks", "sink->lock:", "the queue, who", "drains, is it",
+          "closed")
+    d.box(714, y, 116, high, "locked", "access", "allow list, under", "a lock; questions",
+          "and verdicts,", "under another")
     d.box(846, y, 110, high, "locked", "mailboxes", "one for each", "worker, with an", "eventfd")
     d.arrow((83, 144), (83, y))
     d.arrow((190, 144), (190, y))
@@ -116,9 +126,11 @@ def threads():
     d.text(648, 344, "any worker", "small")
     d.text(780, 344, "admit()", "small")
     d.text(909, 344, "take", "small")
-    d.area(24, top, 932, 198, "thread", "Workers of the library, one thread each: what is in a box, no other thread touches")
+    d.area(24, top, 932, 198, "thread",
+           "Workers of the library, one thread each: what is in a box, no other thread touches")
     for i, name in enumerate(("worker 0", "worker 1", "worker n - 1")):
-        d.box(40 + 306 * i, top + 38, 288, 144, "own", name, "loop of its engine, timers, receive chunks",
+        d.box(40 + 306 * i, top + 38, 288, 144, "own", name,
+              "loop of its engine, timers, receive chunks",
               "its connections: conn, secure, websocket", "drainers of the sinks that it drains",
               "frame pool, cipher contexts, slabs", "what it is given: listeners to accept from,",
               "new connections, sockets of STUN,", "links to other nodes")
@@ -164,7 +176,9 @@ def life():
     d.parts.append(f'<polyline points="{xs[0] + 54},{low} {xs[5] + 54},{low}" class="thin"/>')
     d.arrow((xs[0] + 54, low), (xs[0] + 54, 236))
     d.text(xs[0] + 64, 224, "at once: end of stream, deadline, fault", "small")
-    d.text(24, 338, "It begins in PROXY, TLS or HTTP, whichever its listener asks for first. The deadline up to "
+    d.text(24, 338,
+           "It begins in PROXY, TLS or HTTP, whichever its listener asks for first. The deadline "
+           "up to "
            "ADMISSION is handshake_timeout,", "small")
     d.text(24, 355, "from accept; in HTTP each further request has its own.", "small")
     return d.render()

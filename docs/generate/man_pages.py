@@ -59,7 +59,7 @@ def macro_of(word, reference, page):
         return f"Dv {word}"
     if re.fullmatch(r"hyperderp_\w+", word) and word in reference.items:
         return f"Vt {word}"
-    if re.fullmatch(r"hyperderp_\w+|[a-z]\w*(?:\.|->)[a-z]\w*_\w+|[a-z][a-z0-9]*_\w+", word) \
+    if re.fullmatch(r"hyperderp_\w+|\w+->\w+|[a-z]\w*\.[a-z]\w*_\w+|[a-z][a-z0-9]*_\w+", word) \
             and word not in ("io_uring",):
         return f"Va {word}"
     return None

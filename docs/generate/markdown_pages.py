@@ -12,7 +12,7 @@ MADE = "<!-- Made by `make docs` from include/hyperderp/: change that. -->"
 
 
 def escape(text):
-    return re.sub(r"([*_<>\[\]|])", r"\\\1", text)
+    return re.sub(r"([*<\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
 class MarkdownPage:
@@ -111,8 +111,9 @@ class HeaderPage(MarkdownPage):
                 shared = i + 1 < len(constants) and constants[i + 1].doc is item.doc
                 self.listed(f"`{item.name}` = `{item.text}`",
                             [] if shared else capitals(item.doc.blocks))
-        for title, kept in (("Types", [p for p in pages if not p.functions()]),
-                            ("Functions", [p for p in pages if p.functions()])):
+        of_types = [p for p in pages if not p.functions() or p.types() and p.group is None]
+        for title, kept in (("Types", of_types),
+                            ("Functions", [p for p in pages if p not in of_types])):
             if kept:
                 self.add("", f"## {title}")
             for page in kept:
@@ -145,7 +146,7 @@ class HeaderPage(MarkdownPage):
         for member in fields:
             if member.group is not group:
                 group = member.group
-                self.add("", f"{indent}**{group.title}**" if group else f"{indent}**Further fields**")
+                self.add("", f"{indent}**{group.title if group else 'Further fields'}**")
                 if group:
                     self.blocks(group.doc.blocks, indent)
                 self.add("")

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
 from c_header import Group, Header, Item, Parameter, read_header
+from doc_comment import small
 
 UMBRELLA = "hyperderp.h"
 FIRST, LAST = ("relay.h",), ("key.h", "version.h")  # in the overview; the others by their names
 NAME = re.compile(r"\bhyperderp_\w+")
 
 
-@dataclass
+@dataclass(eq=False)
 class Page:
     name: str
     header: Header
@@ -35,8 +36,7 @@ class Page:
 
     def summary(self):
         if self.group is not None:
-            return self.group.title[0].lower() + self.group.title[1:] \
-                if self.group.title[1:2].islower() or self.group.title[1:2] == " " else self.group.title
+            return small(self.group.title)
         main = next((i for i in self.items if i.name == self.name), self.items[0])
         return main.doc.summary()
 
@@ -72,7 +72,9 @@ class Reference:
                 self.items.setdefault(item.name, item)
                 continue
             if known.kind == "opaque" or item.kind == "opaque":
-                full, bare = (item, known) if known.kind == "opaque" else (known, item)
+                # Of two that are declared alone, the one with a comment.
+                full, bare = (item, known) if known.kind == "opaque" and \
+                    (item.kind != "opaque" or not known.doc) else (known, item)
                 full.doc = full.doc or bare.doc
                 if bare in bare.header.items:
                     bare.header.items.remove(bare)
@@ -90,11 +92,10 @@ class Reference:
                 if item.kind not in ("constant", "alias"):
                     self.place(item)
         for page in self.pages:
-            page.items.sort(key=lambda i: (self.pair_first(i), i.line))
+            page.items.sort(key=lambda i: (not self.is_of_pair(i), i.line))
 
-    def pair_first(self, item):
-        return 0 if item.header.items.index(item) >= 0 and item.kind == "macro" and \
-            item.name + "_sized" in self.items else 1
+    def is_of_pair(self, item):
+        return item.kind == "macro" and item.name + "_sized" in self.items
 
     def home(self, item):
         """The name of the page that an item is on."""
@@ -103,9 +104,8 @@ class Reference:
             first = next((i for i in members if i.kind in ("function", "macro")), members[0])
             return self.without_size(first.name)
         name = self.without_size(item.name)
-        if name.endswith("_name") and name[:-5] in self.items and self.items[name[:-5]].kind == "enum":
-            return self.home(self.items[name[:-5]])
-        return name
+        named = self.items.get(name[:-5]) if name.endswith("_name") else None
+        return self.home(named) if named and named.kind == "enum" else name
 
     def without_size(self, name):
         bare = re.sub(r"_sized$", "", name)
@@ -119,7 +119,7 @@ class Reference:
             self.pages.append(page)
         page.items.append(item)
         self.page_of[item.name] = page
-        if item.kind == "macro" and item.name + "_sized" in self.items:
+        if self.is_of_pair(item):
             as_function(item, self.items[item.name + "_sized"])
 
     # ---- What belongs together ----
@@ -145,8 +145,11 @@ class Reference:
     def users_of(self, page, kinds=("function", "macro")):
         """The pages of functions that take or give what this page defines."""
         types = {i.name for i in page.types()}
+        for header in self.headers:  # the number of values of an enum stands behind it
+            types |= {after.name for item, after in zip(header.items, header.items[1:])
+                      if item in page.types() and item.kind == "enum" and after.kind == "constant"}
         return [p for p in self.pages if p is not page and any(
-            types & set(NAME.findall(declarations(i))) for i in p.items if i.kind in kinds)]
+            types & set(re.findall(r"\w+", declarations(i))) for i in p.items if i.kind in kinds)]
 
 
 def as_function(macro, sized):
@@ -187,7 +190,7 @@ def documentation(functions):
             more, less = (item, sized) if len(item.doc.text()) > len(sized.doc.text()) \
                 else (sized, item)
             result.append(([item.name, sized.name], more, less))
-        elif not (item.name.endswith("_sized") and by_name.get(item.name[:-6], item).kind == "macro"):
+        elif not item.name.endswith("_sized") or by_name.get(item.name[:-6], item).kind != "macro":
             result.append(([item.name], item, None))
     return result
 
@@ -212,7 +215,7 @@ class Checks:
                 self.say(item.line, f"{item.name} has no doc comment")
                 continue
             if not any(b.kind == "para" and b.text for b in item.doc.blocks):
-                self.say(item.doc.line, f"the comment of {item.name} does not begin with a sentence")
+                self.say(item.doc.line, f"{item.name}: its comment does not begin with a sentence")
             if item.kind == "function":
                 self.function(item)
             elif item.kind == "macro" and item.name + "_sized" not in self.reference.items \
@@ -256,5 +259,6 @@ class Checks:
     def is_handle(self, i, parameter):
         """The object that a function belongs to goes without saying."""
         match = re.fullmatch(r"(?:const )?(?:struct )?(hyperderp_\w+) \*\w+", parameter.text)
-        known = [x for h in self.reference.headers for x in h.items if match and x.name == match.group(1)]
-        return i == 0 and any(x.kind == "opaque" for x in known)
+        return i == 0 and match is not None and any(
+            x.name == match.group(1) and x.kind == "opaque"
+            for h in self.reference.headers for x in h.items)
