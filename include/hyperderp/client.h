@@ -123,16 +123,16 @@ typedef enum hyperderp_gone_reason {
 /** A message of the relay. It belongs to the client, and is valid until the next call for that
  * client or connection. Fields that its type does not name are zero. */
 typedef struct hyperderp_message {
-    size_t size; /**< bytes of this struct in the running library */
-    hyperderp_message_type type;
-    uint8_t frame_type;     /**< the type that the frame has in the protocol */
+    size_t size;                 /**< bytes of this struct in the running library */
+    hyperderp_message_type type; /**< which of the fields below have a meaning */
+    uint8_t frame_type;          /**< the type that the frame has in the protocol */
     uint8_t flags;          /**< of a peer: 1 regular, 2 mesh, 4 prober, 8 prefers another relay */
     uint16_t port;          /**< of a peer's address */
     uint8_t ip[16];         /**< of a peer's address; IPv4 as ::ffff:a.b.c.d */
     hyperderp_key peer;     /**< whom it is about */
     const uint8_t *payload; /**< `len` bytes */
-    size_t len;
-    unsigned reason;          /**< hyperderp_gone_reason, or another number */
+    size_t len;             /**< bytes of the payload */
+    unsigned reason;        /**< hyperderp_gone_reason, or another number */
     uint32_t reconnect_in_ms; /**< wait so long before the first try */
     uint32_t try_for_ms;      /**< and expect the relay back within so long */
     uint64_t rate;  /**< bytes a second that the relay asks the client to keep to; 0: no limit */
