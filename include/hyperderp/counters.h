@@ -303,7 +303,8 @@ HYPERDERP_API int hyperderp_relay_worker(const hyperderp_relay *relay, unsigned 
  * @param out    receives an array of *count entries for hyperderp_peers_free(); NULL for none.
  * @param count  receives their number.
  * @param size   bytes of an entry as the caller was compiled.
- * @return 0; -EINVAL for NULL or a size of 0; -EBUSY from a callback; -ENOMEM.
+ * @return 0; -EINVAL for NULL or a size of 0; -E2BIG for one beyond 4096; -EBUSY from a callback;
+ *         -ENOMEM.
  */
 HYPERDERP_API int hyperderp_relay_peers_sized(const hyperderp_relay *relay,
                                               hyperderp_peer_info **out, size_t *count,

@@ -203,6 +203,8 @@ int hyperderp_relay_mesh_peers_sized(const hyperderp_relay *relay, hyperderp_mes
         return -EINVAL;
     *out = NULL;
     *count = 0;
+    if (size > SIZED_MOST)
+        return -E2BIG;
     if (within_relay(&relay->log))
         return -EBUSY;
     /* The lock is no part of what the relay is: taking it changes nothing. */

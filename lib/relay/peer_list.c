@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "memory/sized.h"
 #include "relay/relay.h"
 #include "relay/within.h"
 #include "relay/worker.h"
@@ -124,6 +125,8 @@ int hyperderp_relay_peers_sized(const hyperderp_relay *relay, hyperderp_peer_inf
         return -EINVAL;
     *out = NULL;
     *count = 0;
+    if (size > SIZED_MOST)
+        return -E2BIG;
     if (within_relay(&relay->log))
         return -EBUSY;
     for (unsigned i = 0; i < ROUTE_STRIPES; i++) {

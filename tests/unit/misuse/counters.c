@@ -74,6 +74,7 @@ MISUSE(hyperderp_relay_peers_sized)
     assert_int_equal(hyperderp_relay_peers(relay, NULL, &count), -EINVAL);
     assert_int_equal(hyperderp_relay_peers(relay, &peers, NULL), -EINVAL);
     assert_int_equal(hyperderp_relay_peers_sized(relay, &peers, &count, 0), -EINVAL);
+    assert_int_equal(hyperderp_relay_peers_sized(relay, &peers, &count, SIZE_MAX), -E2BIG);
     hyperderp_relay_free(relay);
     misuse_expect(list_peers, (struct misuse_answers){.inside = -EBUSY});
 }

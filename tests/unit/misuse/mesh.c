@@ -105,7 +105,7 @@ MISUSE(hyperderp_relay_mesh_peers_sized)
     assert_int_equal(hyperderp_relay_mesh_peers(relay, NULL, &count), -EINVAL);
     assert_int_equal(hyperderp_relay_mesh_peers(relay, &nodes, NULL), -EINVAL);
     assert_int_equal(hyperderp_relay_mesh_peers_sized(relay, &nodes, &count, 0), -EINVAL);
-    assert_int_equal(hyperderp_relay_mesh_peers_sized(relay, &nodes, &count, SIZE_MAX), -ENOMEM);
+    assert_int_equal(hyperderp_relay_mesh_peers_sized(relay, &nodes, &count, SIZE_MAX), -E2BIG);
     hyperderp_relay_free(relay);
     misuse_expect(list_nodes, (struct misuse_answers){.inside = -EBUSY});
 }
