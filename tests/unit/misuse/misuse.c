@@ -20,7 +20,7 @@ static const char *const callback_names[CALLBACKS] = {
 struct inside {
     struct fixture fixture;
     pthread_t program;
-    int (*call)(hyperderp_relay *relay); /* NULL: none yet, or no more */
+    int (*call)(hyperderp_relay *relay); /* NULL: none yet; fixed before the start */
     atomic_bool begun[CALLBACKS];
     int answers[CALLBACKS];
     sem_t done;
@@ -125,7 +125,6 @@ static void call_inside(struct inside *inside, int (*call)(hyperderp_relay *rela
     wait_for_calls(inside);
     /* It works as before. */
     client_socket_close(fixture_join(&inside->fixture, 0));
-    inside->call = NULL;
     hyperderp_relay_free(inside->fixture.relay);
     sem_destroy(&inside->done);
 }
