@@ -3,10 +3,10 @@
 #include "client/channel.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/client.h"
+#include "memory/memory.h"
 
 #define FIRST_BUFFER 16384
 #define KEPT_BUFFER  131072 /* a larger one is given back when it is empty */
@@ -17,7 +17,7 @@ int channel_begin_tls(struct channel *ch, struct tls_client *client, const char 
     size_t len;
     int err;
 
-    ch->tls = calloc(1, sizeof(*ch->tls));
+    ch->tls = memory_calloc(1, sizeof(*ch->tls));
     if (ch->tls == NULL)
         return -ENOMEM;
     err = client_tls_begin(ch->tls, client, name);
@@ -32,9 +32,9 @@ void channel_wipe(struct channel *ch)
     if (ch->tls != NULL)
         client_tls_wipe(ch->tls);
     tls_ciphers_wipe(&ch->ciphers);
-    free(ch->tls);
-    free(ch->in);
-    free(ch->out);
+    memory_free(ch->tls);
+    memory_free(ch->in);
+    memory_free(ch->out);
     *ch = (struct channel){.cut = true};
 }
 
@@ -65,7 +65,7 @@ static void compact(struct channel *ch)
 
 static int resize_input(struct channel *ch, size_t room)
 {
-    uint8_t *grown = realloc(ch->in, room);
+    uint8_t *grown = memory_realloc(ch->in, room);
 
     if (grown == NULL)
         return -ENOMEM;
@@ -80,7 +80,7 @@ static void rewind_input(struct channel *ch)
     ch->start = ch->end = ch->raw_end = 0;
     if (ch->in_room <= KEPT_BUFFER)
         return;
-    free(ch->in);
+    memory_free(ch->in);
     ch->in = NULL;
     ch->in_room = 0;
 }
@@ -207,7 +207,7 @@ static int make_room(struct channel *ch, size_t len)
         return 0;
     if (room < waiting + len)
         room = waiting + len;
-    grown = realloc(ch->out, room);
+    grown = memory_realloc(ch->out, room);
     if (grown == NULL)
         return -ENOMEM;
     ch->out = grown;

@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "client/channel_socket.h"
 #include "client/dial.h"
 #include "client/session.h"
+#include "memory/memory.h"
 
 struct client_socket {
     hyperderp_client *session;
@@ -68,8 +68,8 @@ static int make_session(struct client_socket *s, const char *address,
     own.name = tls != NULL && tls->name != NULL ? tls->name : host;
     err = session_new(&s->session, &own, fault);
     hyperderp_private_key_wipe(&own.client.private_key);
-    free(host);
-    free(port);
+    memory_free(host);
+    memory_free(port);
     return err;
 }
 
@@ -79,7 +79,7 @@ static int connect_socket(struct client_socket **out, int fd, const char *addres
                           const struct client_tls_options *tls, int timeout_ms)
 {
     int64_t deadline = dial_deadline(timeout_ms);
-    struct client_socket *s = calloc(1, sizeof(*s));
+    struct client_socket *s = memory_calloc(1, sizeof(*s));
     int err = -ENOMEM;
 
     *out = NULL;
@@ -90,7 +90,7 @@ static int connect_socket(struct client_socket **out, int fd, const char *addres
     if (err < 0) {
         if (fd >= 0)
             close(fd);
-        free(s);
+        memory_free(s);
         return err;
     }
     s->fd = fd >= 0 ? fd : dial(address, deadline);
@@ -141,7 +141,7 @@ void client_socket_close(struct client_socket *s)
     if (s->fd >= 0)
         close(s->fd);
     hyperderp_client_free(s->session);
-    free(s);
+    memory_free(s);
 }
 
 int client_socket_fd(const struct client_socket *s)

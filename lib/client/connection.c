@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "client/channel_socket.h"
 #include "client/dial.h"
 #include "client/session.h"
+#include "memory/memory.h"
 
 struct hyperderp_connection {
     hyperderp_client *client;
@@ -234,7 +234,7 @@ static int begin(hyperderp_connection *c, const char *address,
 {
     int err;
 
-    c->address = strdup(address);
+    c->address = memory_strdup(address);
     if (c->address == NULL)
         return -ENOMEM;
     err = dial_look_up(address, &c->addresses);
@@ -273,7 +273,7 @@ static int begin_copy(hyperderp_connection **out, const char *address,
     *fault = own.fault;
     if (own.host == NULL)
         own.host = address;
-    c = calloc(1, sizeof(*c));
+    c = memory_calloc(1, sizeof(*c));
     if (c != NULL)
         c->fd = -1;
     err = c == NULL ? -ENOMEM : begin(c, address, &own);
@@ -334,8 +334,8 @@ void hyperderp_connection_close(hyperderp_connection *c)
         close(c->fd);
     forget_addresses(c);
     hyperderp_client_free(c->client);
-    free(c->address);
-    free(c);
+    memory_free(c->address);
+    memory_free(c);
 }
 
 /* ---- What there is to know ---- */

@@ -7,11 +7,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "memory/memory.h"
 
 static int64_t now_ms(void)
 {
@@ -67,12 +68,12 @@ int dial_split(const char *address, char **host, char **port)
     } else if (memchr(address, ':', (size_t)(colon - address)) != NULL) {
         return -EINVAL; /* an IPv6 address without brackets: its port would be a guess */
     }
-    *host = strndup(begin, (size_t)(end - begin));
-    *port = strdup(colon + 1);
+    *host = memory_strndup(begin, (size_t)(end - begin));
+    *port = memory_strdup(colon + 1);
     if (*host != NULL && *port != NULL)
         return 0;
-    free(*host);
-    free(*port);
+    memory_free(*host);
+    memory_free(*port);
     return -ENOMEM;
 }
 
@@ -94,8 +95,8 @@ int dial_look_up(const char *address, struct addrinfo **list)
     default:
         err = -ENOENT;
     }
-    free(host);
-    free(port);
+    memory_free(host);
+    memory_free(port);
     return err;
 }
 

@@ -5,10 +5,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <sodium.h>
+
+#include "memory/memory.h"
 
 /* ---- How it ends ---- */
 
@@ -99,13 +100,13 @@ static int fail_as_unexpected(hyperderp_client *s)
 static int send_request(hyperderp_client *s)
 {
     size_t room = CLIENT_MAX_REQUEST + strlen(s->host);
-    uint8_t *out = malloc(room);
+    uint8_t *out = memory_alloc(room);
     int err;
 
     if (out == NULL)
         return -ENOMEM;
     err = send_all(s, out, client_request(&s->client, out, room));
-    free(out);
+    memory_free(out);
     return err;
 }
 
@@ -165,7 +166,7 @@ static int start(hyperderp_client *s, const struct session_options *options)
 {
     int err;
 
-    s->host = strdup(options->client.host);
+    s->host = memory_strdup(options->client.host);
     if (s->host == NULL)
         return -ENOMEM;
     s->options = options->client;
@@ -184,7 +185,7 @@ static int start(hyperderp_client *s, const struct session_options *options)
 
 int session_new(hyperderp_client **out, const struct session_options *options, char *fault)
 {
-    hyperderp_client *s = calloc(1, sizeof(*s));
+    hyperderp_client *s = memory_calloc(1, sizeof(*s));
     int err;
 
     *out = NULL;
@@ -207,9 +208,9 @@ void hyperderp_client_free(hyperderp_client *s)
     channel_wipe(&s->channel);
     client_wipe(&s->client);
     tls_client_free(s->trust);
-    free(s->host);
+    memory_free(s->host);
     sodium_memzero(s, sizeof(*s));
-    free(s);
+    memory_free(s);
 }
 
 /* ---- Messages ---- */

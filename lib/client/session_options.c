@@ -2,12 +2,12 @@
 /* From the options of a program to a client: defaults, checks, whom it trusts. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <sodium.h>
 
 #include "client/session.h"
+#include "memory/memory.h"
 
 #define DEFAULT_OUTPUT 262144
 /* The largest packet must fit, with the records that it takes. */
@@ -75,11 +75,11 @@ static char *name_of(const char *host)
     const char *end = strrchr(host, ']'), *colon = strchr(host, ':');
 
     if (*host == '[' && end)
-        return strndup(host + 1, (size_t)(end - host) - 1);
+        return memory_strndup(host + 1, (size_t)(end - host) - 1);
     /* One with several colons is an IPv6 address alone. */
     if (colon && !strchr(colon + 1, ':'))
-        return strndup(host, (size_t)(colon - host));
-    return strdup(host);
+        return memory_strndup(host, (size_t)(colon - host));
+    return memory_strdup(host);
 }
 
 static int make_trust(struct tls_client **out, const hyperderp_client_options *options, char *fault)
@@ -121,11 +121,11 @@ static int make(hyperderp_client **out, const hyperderp_client_options *options,
         err = make_trust(&trust, options, fault);
     if (err < 0)
         return err;
-    name = options->server_name ? strdup(options->server_name) : name_of(options->host);
+    name = options->server_name ? memory_strdup(options->server_name) : name_of(options->host);
     session->tls = trust;
     session->name = name;
     err = name ? session_new(out, session, fault) : -ENOMEM;
-    free(name);
+    memory_free(name);
     if (err < 0)
         tls_client_free(trust);
     else

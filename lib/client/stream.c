@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "client/channel_socket.h"
 #include "client/dial.h"
+#include "memory/memory.h"
 
 int client_stream_write(struct client_stream *s, const void *bytes, size_t len, int64_t deadline)
 {
@@ -51,8 +51,8 @@ static int start_tls(struct client_stream *s, const char *address,
         return err;
     err = channel_begin_tls(&s->channel, options->client,
                             options->name != NULL ? options->name : host);
-    free(host);
-    free(port);
+    memory_free(host);
+    memory_free(port);
     if (err == 0)
         err = run_tls_handshake(s, deadline);
     if (options->fault != NULL && s->channel.tls != NULL)

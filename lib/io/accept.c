@@ -4,9 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#include "memory/memory.h"
 
 /* Connections taken from one socket before others get their turn. */
 #define ACCEPTS_PER_TURN 16
@@ -26,7 +27,7 @@ void io_accepts_destroy(struct io_accepts *accepts)
 {
     if (accepts->set >= 0)
         close(accepts->set);
-    free(accepts->acceptors);
+    memory_free(accepts->acceptors);
 }
 
 static struct io_acceptor *find(const struct io_accepts *accepts, int fd)
@@ -41,7 +42,7 @@ int io_accepts_add(struct io_accepts *accepts, int fd, io_token token)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     size_t size = (accepts->count + 1) * sizeof(*accepts->acceptors);
-    struct io_acceptor *acceptors = realloc(accepts->acceptors, size);
+    struct io_acceptor *acceptors = memory_realloc(accepts->acceptors, size);
 
     if (!acceptors)
         return -EAGAIN;

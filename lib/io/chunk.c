@@ -3,21 +3,22 @@
 #include "io/chunk.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/mman.h>
+
+#include "memory/memory.h"
 
 #define STRIDE ((size_t)IO_CHUNK_HEADROOM + IO_CHUNK_SIZE)
 
 int io_chunk_pool_init(struct io_chunk_pool *pool, unsigned count,
                        void (*give_back)(struct io_chunk_pool *, struct io_chunk *))
 {
-    pool->chunks = calloc(count, sizeof(*pool->chunks));
+    pool->chunks = memory_calloc(count, sizeof(*pool->chunks));
     if (!pool->chunks)
         return -ENOMEM;
     pool->memory =
         mmap(NULL, count * STRIDE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pool->memory == MAP_FAILED) {
-        free(pool->chunks);
+        memory_free(pool->chunks);
         pool->chunks = NULL;
         return -ENOMEM;
     }
@@ -35,6 +36,6 @@ void io_chunk_pool_destroy(struct io_chunk_pool *pool)
     if (!pool->chunks)
         return;
     munmap(pool->memory, pool->count * STRIDE);
-    free(pool->chunks);
+    memory_free(pool->chunks);
     pool->chunks = NULL;
 }

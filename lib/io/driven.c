@@ -7,11 +7,12 @@
 #include "io/engine.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include "memory/memory.h"
 
 #define NS_PER_S 1000000000
 #define NEVER    INT64_MAX
@@ -32,7 +33,7 @@ void io_driven_free(struct io_driven *driven)
     for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++)
         if (files[i] >= 0)
             close(files[i]);
-    free(driven);
+    memory_free(driven);
 }
 
 static int add(const struct io_driven *driven, int fd)
@@ -66,7 +67,7 @@ static int make(struct io_driven *driven, struct io_loop *loop)
 
 int io_driven_begin(struct io_loop *loop)
 {
-    struct io_driven *driven = malloc(sizeof(*driven));
+    struct io_driven *driven = memory_alloc(sizeof(*driven));
 
     if (!driven)
         return -ENOMEM;

@@ -7,9 +7,10 @@
 #include "io/engine.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#include "memory/memory.h"
 
 #define TOKEN_WAKE    ((uint64_t)IO_OP_INTERNAL << 56 | 1)
 #define TOKEN_WRITES  ((uint64_t)IO_OP_INTERNAL << 56 | 2)
@@ -82,10 +83,10 @@ static void epoll_destroy(struct io_loop *loop)
         close(e->reads);
     if (e->writes >= 0)
         close(e->writes);
-    free(e->watches);
-    free(e->free_chunks);
+    memory_free(e->watches);
+    memory_free(e->free_chunks);
     io_loop_base_destroy(loop);
-    free(e);
+    memory_free(e);
 }
 
 static int epoll_grow(struct epoll_loop *e, unsigned wanted)
@@ -93,7 +94,7 @@ static int epoll_grow(struct epoll_loop *e, unsigned wanted)
     unsigned count = e->watch_count ? e->watch_count : 64;
     while (count <= wanted)
         count *= 2;
-    struct epoll_watch *watches = realloc(e->watches, count * sizeof(*watches));
+    struct epoll_watch *watches = memory_realloc(e->watches, count * sizeof(*watches));
     if (!watches)
         return -ENOMEM;
     for (unsigned i = e->watch_count; i < count; i++)
@@ -250,17 +251,17 @@ static const struct io_engine_ops epoll_ops = {
 
 int io_epoll_loop_new(struct io_loop **out, unsigned chunks)
 {
-    struct epoll_loop *e = calloc(1, sizeof(*e));
+    struct epoll_loop *e = memory_calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
     int error = io_loop_base_init(&e->base, &epoll_ops, chunks, epoll_give_back);
     if (error) {
-        free(e);
+        memory_free(e);
         return error;
     }
     e->reads = epoll_create1(EPOLL_CLOEXEC);
     e->writes = epoll_create1(EPOLL_CLOEXEC);
-    e->free_chunks = malloc(chunks * sizeof(*e->free_chunks));
+    e->free_chunks = memory_alloc(chunks * sizeof(*e->free_chunks));
     if (e->reads < 0 || e->writes < 0 || !e->free_chunks) {
         error = e->free_chunks ? -errno : -ENOMEM;
         epoll_destroy(&e->base);

@@ -8,11 +8,12 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "memory/memory.h"
 
 #define SQ_ENTRIES   1024
 #define CQ_ENTRIES   8192
@@ -154,7 +155,7 @@ static void uring_destroy(struct io_loop *loop)
     if (u->buffers)
         munmap(u->buffers, u->buffers_size);
     io_loop_base_destroy(loop);
-    free(u);
+    memory_free(u);
 }
 
 /*
@@ -454,20 +455,20 @@ static struct io_uring_params ring_params(bool sqpoll)
 
 int io_uring_loop_new(struct io_loop **out, unsigned chunks, bool sqpoll)
 {
-    struct uring_loop *u = calloc(1, sizeof(*u));
+    struct uring_loop *u = memory_calloc(1, sizeof(*u));
     if (!u)
         return -ENOMEM;
     u->signal_fd = -1;
     struct io_uring_params params = ring_params(sqpoll);
     int error = io_uring_queue_init_params(SQ_ENTRIES, &u->ring, &params);
     if (error) {
-        free(u);
+        memory_free(u);
         return error;
     }
     error = io_loop_base_init(&u->base, &uring_ops, chunks, uring_give_back);
     if (error) {
         io_uring_queue_exit(&u->ring);
-        free(u);
+        memory_free(u);
         return error;
     }
     error = uring_buffers_init(u);

@@ -7,11 +7,11 @@
 #include "relay/acceptor.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "memory/memory.h"
 #include "relay/addresses.h"
 #include "relay/conn.h"
 #include "relay/proxied.h"
@@ -106,7 +106,7 @@ static void adopt(struct worker *worker, struct message *message)
     struct adoption *adoption = (struct adoption *)message;
 
     take_in(worker, &adoption->arrival);
-    free(adoption);
+    memory_free(adoption);
 }
 
 static void place(struct worker *worker, const struct arrival *arrival)
@@ -119,7 +119,7 @@ static void place(struct worker *worker, const struct arrival *arrival)
         take_in(worker, arrival);
         return;
     }
-    struct adoption *adoption = calloc(1, sizeof(*adoption));
+    struct adoption *adoption = memory_calloc(1, sizeof(*adoption));
     if (!adoption) {
         addresses_leave(addresses, arrival->address);
         refuse(worker, arrival->fd, HYPERDERP_REFUSED_MEMORY);
@@ -132,7 +132,7 @@ static void place(struct worker *worker, const struct arrival *arrival)
         return;
     /* That worker has drained its own, and ended. */
     atomic_fetch_sub_explicit(&chosen->load, 1, memory_order_relaxed);
-    free(adoption);
+    memory_free(adoption);
     atomic_fetch_add_explicit(&worker->load, 1, memory_order_relaxed);
     take_in(worker, arrival);
 }

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "wire/ip_text.h"
 
 #define FIRST_BUCKETS 64
@@ -34,10 +34,10 @@ void addresses_destroy(struct addresses *addresses)
     for (unsigned i = 0; i < addresses->bucket_count; i++) {
         for (struct address *address = addresses->buckets[i], *next; address; address = next) {
             next = address->chain;
-            free(address);
+            memory_free(address);
         }
     }
-    free(addresses->buckets);
+    memory_free(addresses->buckets);
     pthread_mutex_destroy(&addresses->lock);
     sodium_memzero(addresses->hash_key, sizeof(addresses->hash_key));
 }
@@ -58,7 +58,7 @@ static bool grow(struct addresses *addresses)
     if (addresses->count < addresses->bucket_count)
         return true;
     unsigned count = addresses->bucket_count ? addresses->bucket_count * 2 : FIRST_BUCKETS;
-    struct address **buckets = calloc(count, sizeof(*buckets));
+    struct address **buckets = memory_calloc(count, sizeof(*buckets));
     if (!buckets)
         return addresses->bucket_count > 0;
     for (unsigned i = 0; i < addresses->bucket_count; i++) {
@@ -69,7 +69,7 @@ static bool grow(struct addresses *addresses)
             *bucket = address;
         }
     }
-    free(addresses->buckets);
+    memory_free(addresses->buckets);
     addresses->buckets = buckets;
     addresses->bucket_count = count;
     return true;
@@ -78,7 +78,7 @@ static bool grow(struct addresses *addresses)
 /* Needs the lock. */
 static struct address *add(struct addresses *addresses, const uint8_t bytes[16], uint64_t hash)
 {
-    struct address *address = grow(addresses) ? calloc(1, sizeof(*address)) : NULL;
+    struct address *address = grow(addresses) ? memory_calloc(1, sizeof(*address)) : NULL;
 
     if (!address)
         return NULL;
@@ -139,7 +139,7 @@ void addresses_leave(struct addresses *addresses, struct address *address)
             at = &(*at)->chain;
         *at = address->chain;
         addresses->count--;
-        free(address);
+        memory_free(address);
     }
     pthread_mutex_unlock(&addresses->lock);
 }

@@ -2,9 +2,9 @@
 /* Tickets: a question on its way out and back. */
 #include "relay/admission.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/handshake.h"
 #include "relay/sink.h"
 #include "relay/worker.h"
@@ -33,13 +33,13 @@ static void answer_arrived(struct worker *worker, struct message *message)
             handshake_decided(conn, ticket->verdict);
         conn_arm(conn);
     }
-    free(ticket);
+    memory_free(ticket);
 }
 
 static void send_answer(hyperderp_admission *ticket)
 {
     if (!worker_post(ticket->worker, &ticket->message))
-        free(ticket); /* the worker has ended, and the client with it */
+        memory_free(ticket); /* the worker has ended, and the client with it */
 }
 
 void hyperderp_admission_answer(hyperderp_admission *ticket, hyperderp_verdict verdict)
@@ -69,14 +69,14 @@ void admission_ask(struct conn *conn, const struct client_info *info)
 
     /* For the list of peers; without memory it does without. */
     if (info->app_name[0])
-        conn->sink->app_name = strdup(info->app_name);
+        conn->sink->app_name = memory_strdup(info->app_name);
     conn->sink->can_ack_pings = info->can_ack_pings;
     /* A mesh partner has shown that it may: it is part of the relay's region, not of a network. */
     if (!relay->admit || conn->sink->can_mesh) {
         handshake_decided(conn, HYPERDERP_ALLOW);
         return;
     }
-    hyperderp_admission *ticket = calloc(1, sizeof(*ticket));
+    hyperderp_admission *ticket = memory_calloc(1, sizeof(*ticket));
     if (!ticket) {
         conn_close(conn, CONN_END_RESOURCES);
         return;
@@ -96,6 +96,6 @@ void admission_ask(struct conn *conn, const struct client_info *info)
     hyperderp_verdict verdict = relay->admit(relay->user, &client, ticket);
     if (verdict == HYPERDERP_LATER)
         return; /* the ticket is the callee's, and may be gone already */
-    free(ticket);
+    memory_free(ticket);
     handshake_decided(conn, verdict);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/addresses.h"
 #include "relay/duplicate.h"
 #include "relay/forward.h"
@@ -127,14 +128,14 @@ static void free_memory(struct conn *conn)
     sink_unref(conn->sink);
     secure_free(conn);
     websocket_free(conn);
-    free(conn);
+    memory_free(conn);
 }
 
 /* NULL when memory is out. */
 static struct conn *make(struct worker *worker, int fd, const struct endpoint *from,
                          enum conn_state state)
 {
-    struct conn *conn = calloc(1, sizeof(*conn));
+    struct conn *conn = memory_calloc(1, sizeof(*conn));
 
     if (!conn)
         return NULL;
@@ -142,7 +143,7 @@ static struct conn *make(struct worker *worker, int fd, const struct endpoint *f
     conn->state = (uint8_t)state;
     conn->sink = sink_new(worker, fd);
     if (!conn->sink) {
-        free(conn);
+        memory_free(conn);
         return NULL;
     }
     conn->sink->from = *from;

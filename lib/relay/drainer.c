@@ -3,11 +3,11 @@
 #include "relay/drainer.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/loop.h"
+#include "memory/memory.h"
 #include "relay/offload.h"
 #include "relay/seal_batch.h"
 #include "relay/sink.h"
@@ -48,7 +48,7 @@ static struct drainer *take(struct worker *worker)
         worker->spare_drainer_count--;
         return drainer;
     }
-    drainer = calloc(1, sizeof(*drainer));
+    drainer = memory_calloc(1, sizeof(*drainer));
     if (!drainer)
         return NULL;
     counters_add(worker->counters, COUNTER_packet_allocations, 1);
@@ -65,7 +65,7 @@ struct drainer *drainer_new(struct worker *worker, struct sink *sink)
     if (!drainer)
         return NULL;
     if (slab_add(&worker->drainers, drainer, &drainer->slot, &drainer->generation) != 0) {
-        free(drainer);
+        memory_free(drainer);
         return NULL;
     }
     counters_add(worker->counters, COUNTER_packet_allocations, worker->drainers.count != slots);
@@ -88,7 +88,7 @@ static void drainer_release(struct drainer *drainer)
     sink_unref(drainer->sink);
     drainer->sink = NULL;
     if (worker->spare_drainer_count >= MAX_SPARE) {
-        free(drainer);
+        memory_free(drainer);
         return;
     }
     drainer->next = worker->spare_drainers;
@@ -101,7 +101,7 @@ void drainers_destroy(struct worker *worker)
     while (worker->spare_drainers) {
         struct drainer *drainer = worker->spare_drainers;
         worker->spare_drainers = drainer->next;
-        free(drainer);
+        memory_free(drainer);
     }
 }
 

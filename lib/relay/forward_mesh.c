@@ -2,9 +2,9 @@
 /* Forwarding within a region. */
 #include "relay/forward_mesh.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/forward.h"
 #include "relay/local.h"
 #include "relay/worker.h"
@@ -41,7 +41,7 @@ void forward_mesh_forget(struct conn *conn)
 {
     for (unsigned i = 0; conn->mesh_flows && i < FLOWS; i++)
         forget(&conn->mesh_flows->flow[i]);
-    free(conn->mesh_flows);
+    memory_free(conn->mesh_flows);
     conn->mesh_flows = NULL;
 }
 
@@ -96,7 +96,7 @@ static struct sink *find_sink(struct conn *conn, const uint8_t *from, const uint
     hyperderp_key from_key, to_key;
 
     if (!conn->mesh_flows)
-        conn->mesh_flows = calloc(1, sizeof(*conn->mesh_flows));
+        conn->mesh_flows = memory_calloc(1, sizeof(*conn->mesh_flows));
     if (!conn->mesh_flows)
         return NULL;
     struct mesh_flow *flow = &conn->mesh_flows->flow[(from[0] ^ to[0]) % FLOWS];

@@ -2,9 +2,9 @@
 /* Size classes, the workers' free frames, and the depot between them. */
 #include "relay/frame_pool.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "wire/frame.h"
 
 /* Frames that change hands between a worker and the depot at a time. */
@@ -33,7 +33,7 @@ static void free_chain(struct frame *frame)
 {
     while (frame) {
         struct frame *next = frame->next;
-        free(frame);
+        memory_free(frame);
         frame = next;
     }
 }
@@ -183,7 +183,7 @@ struct frame *frame_alloc(struct frame_pool *pool, size_t size, enum frame_use u
         pool->free_count[size_class]--;
         counters_add(pool->counters, COUNTER_frame_pool_hits, 1);
     } else {
-        frame = malloc(bytes);
+        frame = memory_alloc(bytes);
         if (!frame) {
             if (use != FRAME_USE_PASSING)
                 atomic_fetch_sub_explicit(&depot->used, bytes, memory_order_relaxed);
@@ -242,7 +242,7 @@ void frame_free(struct frame_pool *pool, struct frame *frame)
                                   memory_order_relaxed);
     if (pool->free_count[size_class] >= class_keep[size_class]) {
         if (class_keep[size_class] < FRAME_BATCH) {
-            free(frame);
+            memory_free(frame);
             return;
         }
         pool_spill(pool, size_class);

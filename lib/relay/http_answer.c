@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "wire/frame.h"
 #include "wire/key.h"
 #include "wire/websocket.h"
@@ -93,7 +93,7 @@ int http_answer_home(char **out, const char *option)
         return 0;
     if (strcmp(option, "blank") != 0 && !is_url(option))
         return -EINVAL;
-    *out = strdup(strcmp(option, "blank") == 0 ? "" : option);
+    *out = memory_strdup(strcmp(option, "blank") == 0 ? "" : option);
     return *out ? 0 : -ENOMEM;
 }
 

@@ -6,10 +6,10 @@
 #include <netinet/in.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "memory/memory.h"
 #include "relay/conn.h"
 #include "relay/link_keys.h"
 #include "relay/sink.h"
@@ -51,14 +51,14 @@ int link_new(struct link **out, struct worker *worker, const hyperderp_mesh_peer
                                      .ca_file = options->ca_file,
                                      .ca_pem = options->ca_pem,
                                      .with_system_roots = true};
-    struct link *link = calloc(1, sizeof(*link));
+    struct link *link = memory_calloc(1, sizeof(*link));
     int error = 0;
 
     *out = NULL;
     if (!link)
         return -ENOMEM;
     link->worker = worker;
-    link->text = strdup(options->address);
+    link->text = memory_strdup(options->address);
     if (!link->text) {
         error = -ENOMEM;
     } else if (link_address_parse(&link->address, options->address) != 0) {
@@ -81,9 +81,9 @@ void link_free(struct link *link)
     if (!link)
         return;
     tls_client_free(link->tls);
-    free(link->input);
-    free(link->text);
-    free(link);
+    memory_free(link->input);
+    memory_free(link->text);
+    memory_free(link);
 }
 
 /* ---- What others see of it ---- */
@@ -496,7 +496,7 @@ static int append(struct link *link, const uint8_t *bytes, size_t len)
     if (wanted > MAX_WAITING)
         return -EMSGSIZE;
     if (wanted > link->room) {
-        uint8_t *grown = realloc(link->input, wanted);
+        uint8_t *grown = memory_realloc(link->input, wanted);
         if (!grown)
             return -ENOMEM;
         link->input = grown;

@@ -3,9 +3,9 @@
 #include "relay/local.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/forward.h"
 #include "relay/forward_mesh.h"
 #include "relay/peer.h"
@@ -213,7 +213,7 @@ static void packet_free(struct worker *worker, struct local_packet *packet)
 
     peer_unref(packet->to);
     sink_unref(packet->sink);
-    free(packet);
+    memory_free(packet);
     let_go(worker, from);
 }
 
@@ -274,7 +274,7 @@ static int packet_new(struct local_packet **out, struct hyperderp_local_peer *lo
 
     if (!reserve(local, bytes))
         return -ENOBUFS;
-    struct local_packet *packet = malloc(bytes);
+    struct local_packet *packet = memory_alloc(bytes);
     if (!packet) {
         release(local, bytes);
         return -ENOMEM;
@@ -350,7 +350,7 @@ static struct hyperderp_local_peer *make(hyperderp_relay *relay,
                                          const hyperderp_local_peer_options *options)
 {
     struct local_peers *locals = &relay->locals;
-    struct hyperderp_local_peer *local = calloc(1, sizeof(*local));
+    struct hyperderp_local_peer *local = memory_calloc(1, sizeof(*local));
 
     if (!local)
         return NULL;

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "memory/sized.h"
 #include "relay/relay.h"
 #include "relay/sink.h"
@@ -209,7 +209,7 @@ int hyperderp_relay_mesh_peers_sized(const hyperderp_relay *relay, hyperderp_mes
         return -EBUSY;
     /* The lock is no part of what the relay is: taking it changes nothing. */
     struct mesh *mesh = (struct mesh *)(uintptr_t)&relay->mesh;
-    char *entries = calloc(MESH_MAX_LINKS, size);
+    char *entries = memory_calloc(MESH_MAX_LINKS, size);
     if (!entries)
         return -ENOMEM;
     int64_t now = worker_clock();
@@ -221,7 +221,7 @@ int hyperderp_relay_mesh_peers_sized(const hyperderp_relay *relay, hyperderp_mes
     }
     pthread_mutex_unlock(&mesh->lock);
     if (*count == 0) {
-        free(entries);
+        memory_free(entries);
         return 0;
     }
     *out = (hyperderp_mesh_peer_info *)(void *)entries;
@@ -230,7 +230,7 @@ int hyperderp_relay_mesh_peers_sized(const hyperderp_relay *relay, hyperderp_mes
 
 void hyperderp_mesh_peers_free(hyperderp_mesh_peer_info *peers)
 {
-    free(peers);
+    memory_free(peers);
 }
 
 const char *hyperderp_mesh_state_name(hyperderp_mesh_state state)

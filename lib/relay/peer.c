@@ -2,11 +2,11 @@
 /* Life of a peer, and whom it has sent to. */
 #include "relay/peer.h"
 
-#include <stdlib.h>
+#include "memory/memory.h"
 
 struct peer *peer_new(const hyperderp_key *key, uint64_t hash, bool has_past)
 {
-    struct peer *peer = calloc(1, sizeof(*peer) + (has_past ? sizeof(peer->past[0]) : 0));
+    struct peer *peer = memory_calloc(1, sizeof(*peer) + (has_past ? sizeof(peer->past[0]) : 0));
     if (!peer)
         return NULL;
     peer->has_past = has_past;
@@ -26,7 +26,7 @@ void peer_unref(struct peer *peer)
         return;
     recipients_destroy(&peer->recipients);
     pthread_mutex_destroy(&peer->lock);
-    free(peer);
+    memory_free(peer);
 }
 
 bool peer_note_recipient(struct peer *peer, const struct peer *to, const struct sink *sink)

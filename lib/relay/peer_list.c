@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The public functions on connected clients: their list, and closing them. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "memory/memory.h"
 #include "memory/sized.h"
 #include "relay/relay.h"
 #include "relay/within.h"
@@ -23,7 +23,7 @@ static char *next_entry(struct list *list)
 {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 64;
-        char *grown = reallocarray(list->entries, room, list->size);
+        char *grown = memory_reallocarray(list->entries, room, list->size);
         if (!grown)
             return NULL;
         list->entries = grown;
@@ -131,7 +131,7 @@ int hyperderp_relay_peers_sized(const hyperderp_relay *relay, hyperderp_peer_inf
         return -EBUSY;
     for (unsigned i = 0; i < ROUTE_STRIPES; i++) {
         if (!list_stripe(&list, &routes_of(relay)->stripes[i])) {
-            free(list.entries);
+            memory_free(list.entries);
             return -ENOMEM;
         }
     }
@@ -158,7 +158,7 @@ int hyperderp_relay_peer_sized(const hyperderp_relay *relay, const hyperderp_key
 
 void hyperderp_peers_free(hyperderp_peer_info *peers)
 {
-    free(peers);
+    memory_free(peers);
 }
 
 int hyperderp_relay_close_peer(hyperderp_relay *relay, const hyperderp_key *key)

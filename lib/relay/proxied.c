@@ -3,9 +3,9 @@
 #include "relay/proxied.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/addresses.h"
 #include "relay/listener.h"
 #include "relay/sink.h"
@@ -29,7 +29,7 @@ static int read_networks(struct listener *listener, const hyperderp_listener_opt
 
     if (count == 0)
         return 0;
-    listener->trusted = calloc(count, sizeof(*listener->trusted));
+    listener->trusted = memory_calloc(count, sizeof(*listener->trusted));
     if (!listener->trusted)
         return -ENOMEM;
     for (unsigned i = 0; i < count; i++)
@@ -63,7 +63,7 @@ int proxied_set_up(struct listener *listener, const hyperderp_listener_options *
 
 void proxied_free(struct listener *listener)
 {
-    free(listener->trusted);
+    memory_free(listener->trusted);
     listener->trusted = NULL;
     listener->trusted_count = 0;
 }

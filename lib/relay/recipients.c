@@ -2,8 +2,9 @@
 /* Open addressing; the hash is keyed with a secret, so that nobody chooses who collides. */
 #include "relay/recipients.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "memory/memory.h"
 
 #define FIRST_CAPACITY 8
 
@@ -46,14 +47,14 @@ static bool grow(struct recipients *set)
 
     if (set->count < set->capacity / 4 * 3)
         return false;
-    struct recipient *entries = calloc(capacity, sizeof(*entries));
+    struct recipient *entries = memory_calloc(capacity, sizeof(*entries));
     struct others others = {0};
     if (!entries)
         return false;
     for (uint32_t i = 0; i < set->capacity; i++)
         if (set->entries[i].serial != 0)
             *find(entries, capacity, &set->entries[i], &others) = set->entries[i];
-    free(set->entries);
+    memory_free(set->entries);
     set->entries = entries;
     set->capacity = capacity;
     return true;
@@ -114,6 +115,6 @@ bool recipients_add(struct recipients *set, const struct recipient *recipient, b
 
 void recipients_destroy(struct recipients *set)
 {
-    free(set->entries);
+    memory_free(set->entries);
     *set = (struct recipients){0};
 }

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -75,7 +74,7 @@ static int set_cores(hyperderp_relay *relay, const hyperderp_relay_options *opti
     CPU_ZERO(&usable);
     if (sched_getaffinity(0, sizeof(usable), &usable) != 0)
         return -errno;
-    relay->pin_cores = calloc(count ? count : CPU_SETSIZE, sizeof(unsigned));
+    relay->pin_cores = memory_calloc(count ? count : CPU_SETSIZE, sizeof(unsigned));
     if (!relay->pin_cores)
         return -ENOMEM;
     for (unsigned i = 0; i < count; i++) {
@@ -100,7 +99,7 @@ static void free_workers(hyperderp_relay *relay)
 {
     for (unsigned i = 0; relay->workers && i < relay->worker_count; i++)
         worker_free(relay->workers[i]);
-    free(relay->workers);
+    memory_free(relay->workers);
     relay->workers = NULL;
 }
 
@@ -109,7 +108,7 @@ static int make_workers(hyperderp_relay *relay, enum io_engine engine)
     int error = 0;
 
     relay->engine = engine;
-    relay->workers = calloc(relay->worker_count, sizeof(struct worker *));
+    relay->workers = memory_calloc(relay->worker_count, sizeof(struct worker *));
     if (!relay->workers)
         return -ENOMEM;
     for (unsigned i = 0; i < relay->worker_count && error == 0; i++)
@@ -294,8 +293,8 @@ void hyperderp_relay_free(hyperderp_relay *relay)
         stun_close(&relay->stuns[i]);
         stun_destroy(&relay->stuns[i]);
     }
-    free(relay->pin_cores);
-    free(relay->home);
+    memory_free(relay->pin_cores);
+    memory_free(relay->home);
     route_destroy(&relay->routes);
     addresses_destroy(&relay->addresses);
     watch_destroy(&relay->watch);

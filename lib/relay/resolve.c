@@ -7,9 +7,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/worker.h"
 
 struct resolution {
@@ -38,8 +38,8 @@ static void unref(struct resolution *resolution, unsigned count)
     if (atomic_fetch_sub_explicit(&resolution->refs, count, memory_order_acq_rel) > count)
         return;
     pthread_mutex_destroy(&resolution->lock);
-    free(resolution->host);
-    free(resolution);
+    memory_free(resolution->host);
+    memory_free(resolution);
 }
 
 static void look_up(struct resolution *resolution)
@@ -106,7 +106,7 @@ static int start_thread(struct resolution *resolution)
 struct resolution *resolve(struct worker *worker, const char *host, uint16_t port,
                            resolve_done_fn *done, void *user)
 {
-    struct resolution *resolution = calloc(1, sizeof(*resolution));
+    struct resolution *resolution = memory_calloc(1, sizeof(*resolution));
 
     if (!resolution)
         return NULL;
@@ -114,15 +114,15 @@ struct resolution *resolve(struct worker *worker, const char *host, uint16_t por
     resolution->worker = worker;
     resolution->done = done;
     resolution->user = user;
-    resolution->host = strdup(host);
+    resolution->host = memory_strdup(host);
     snprintf(resolution->port, sizeof(resolution->port), "%u", port);
     atomic_init(&resolution->refs, 2);
     pthread_mutex_init(&resolution->lock, NULL);
     if (resolution->host && start_thread(resolution) == 0)
         return resolution;
     pthread_mutex_destroy(&resolution->lock);
-    free(resolution->host);
-    free(resolution);
+    memory_free(resolution->host);
+    memory_free(resolution);
     return NULL;
 }
 

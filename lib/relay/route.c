@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/duplicate.h"
 
 #define FIRST_BUCKETS 4
@@ -23,7 +23,7 @@ void route_init(struct route_table *table, const struct peer_callbacks *callback
 void route_destroy(struct route_table *table)
 {
     for (unsigned i = 0; i < ROUTE_STRIPES; i++) {
-        free(table->stripes[i].buckets);
+        memory_free(table->stripes[i].buckets);
         pthread_mutex_destroy(&table->stripes[i].lock);
     }
     sodium_memzero(table->hash_key, sizeof(table->hash_key));
@@ -57,7 +57,7 @@ static bool stripe_grow(struct route_stripe *stripe)
     if (stripe->peers < stripe->bucket_count)
         return true;
     unsigned count = stripe->bucket_count ? stripe->bucket_count * 2 : FIRST_BUCKETS;
-    struct peer **buckets = calloc(count, sizeof(*buckets));
+    struct peer **buckets = memory_calloc(count, sizeof(*buckets));
     if (!buckets)
         return stripe->bucket_count > 0;
     for (unsigned i = 0; i < stripe->bucket_count; i++) {
@@ -68,7 +68,7 @@ static bool stripe_grow(struct route_stripe *stripe)
             *bucket = peer;
         }
     }
-    free(stripe->buckets);
+    memory_free(stripe->buckets);
     stripe->buckets = buckets;
     stripe->bucket_count = count;
     return true;
@@ -244,7 +244,7 @@ bool route_list_local(struct route_table *table, unsigned number, hyperderp_key 
     *count = 0;
     pthread_mutex_lock(&stripe->lock);
     if (stripe->peers > 0)
-        *keys = calloc(stripe->peers, sizeof(**keys));
+        *keys = memory_calloc(stripe->peers, sizeof(**keys));
     bool good = *keys || stripe->peers == 0;
     for (unsigned i = 0; *keys && i < stripe->bucket_count; i++)
         for (const struct peer *peer = stripe->buckets[i]; peer; peer = peer->chain)
@@ -252,7 +252,7 @@ bool route_list_local(struct route_table *table, unsigned number, hyperderp_key 
                 (*keys)[(*count)++] = peer->key;
     pthread_mutex_unlock(&stripe->lock);
     if (*count == 0) { /* all of them are elsewhere */
-        free(*keys);
+        memory_free(*keys);
         *keys = NULL;
     }
     return good;
@@ -294,7 +294,7 @@ int route_forward(struct route_table *table, const hyperderp_key *key, struct si
 {
     uint64_t hash = route_hash(table, key);
     struct route_stripe *stripe = route_stripe_of(table, hash);
-    struct forwarder *forwarder = calloc(1, sizeof(*forwarder));
+    struct forwarder *forwarder = memory_calloc(1, sizeof(*forwarder));
 
     if (!forwarder)
         return -ENOMEM;
@@ -314,7 +314,7 @@ int route_forward(struct route_table *table, const hyperderp_key *key, struct si
     pthread_mutex_unlock(&stripe->lock);
     if (result != 0) {
         peer_unref(peer);
-        free(forwarder);
+        memory_free(forwarder);
     }
     return result;
 }
@@ -343,7 +343,7 @@ bool route_unforward(struct route_table *table, struct forwarder *forwarder, str
     bool gone = stripe_drop(stripe, peer);
     pthread_mutex_unlock(&stripe->lock);
     sink_unref(forwarder->sink);
-    free(forwarder);
+    memory_free(forwarder);
     *out = gone ? peer : NULL;
     if (!gone)
         peer_unref(peer);

@@ -3,12 +3,12 @@
 #include "relay/sink.h"
 
 #include <linux/sockios.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "memory/memory.h"
 #include "relay/drainer.h"
 #include "relay/offload.h"
 #include "relay/websocket_batch.h"
@@ -27,7 +27,7 @@ void sink_init(struct sink *sink, enum sink_kind kind, uint16_t worker, uint64_t
 
 struct sink *sink_new(struct worker *worker, int fd)
 {
-    struct sink *sink = calloc(1, sizeof(*sink));
+    struct sink *sink = memory_calloc(1, sizeof(*sink));
     if (!sink)
         return NULL;
     sink_init(sink, SINK_CLIENT, worker->index,
@@ -44,8 +44,8 @@ void sink_unref(struct sink *sink)
     pthread_mutex_destroy(&sink->lock);
     if (sink->tls)
         vault_give(sink->tls->vault, sink->tls);
-    free(sink->app_name);
-    free(sink);
+    memory_free(sink->app_name);
+    memory_free(sink);
 }
 
 /* Counts packets of one kind that will not be sent. */

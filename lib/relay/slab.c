@@ -3,9 +3,9 @@
 #include "relay/slab.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "io/loop.h"
+#include "memory/memory.h"
 
 #define NONE UINT32_MAX
 
@@ -16,14 +16,14 @@ void slab_init(struct slab *slab)
 
 void slab_destroy(struct slab *slab)
 {
-    free(slab->slots);
+    memory_free(slab->slots);
     slab_init(slab);
 }
 
 static int slab_grow(struct slab *slab)
 {
     uint32_t count = slab->count ? slab->count * 2 : 16;
-    struct slab_slot *slots = realloc(slab->slots, count * sizeof(*slots));
+    struct slab_slot *slots = memory_realloc(slab->slots, count * sizeof(*slots));
     if (!slots)
         return -ENOMEM;
     for (uint32_t i = count; i > slab->count; i--) {

@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "memory/memory.h"
 #include "relay/address.h"
 #include "relay/stun_batch.h"
 #include "relay/within.h"
@@ -35,7 +35,7 @@ int stun_open(struct stun_socket *socket, const char *address, const struct log 
 
 int stun_use(struct stun_socket *socket, int fd)
 {
-    *socket = (struct stun_socket){.fd = -1, .batch = calloc(1, sizeof(*socket->batch))};
+    *socket = (struct stun_socket){.fd = -1, .batch = memory_calloc(1, sizeof(*socket->batch))};
     if (!socket->batch)
         return -ENOMEM;
     socket->fd = fd;
@@ -54,7 +54,7 @@ void stun_close(struct stun_socket *socket)
 
 void stun_destroy(struct stun_socket *socket)
 {
-    free(socket->batch);
+    memory_free(socket->batch);
     socket->batch = NULL;
 }
 

@@ -2,9 +2,9 @@
 /* Telling mesh partners who is here. */
 #include "relay/watch.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory/memory.h"
 #include "relay/conn.h"
 #include "relay/route.h"
 #include "relay/sink.h"
@@ -94,7 +94,7 @@ static bool take_stripe(struct watcher *watcher)
             return false;
         watcher->stripe++;
     }
-    free(watcher->telling.keys);
+    memory_free(watcher->telling.keys);
     watcher->telling = (struct key_list){.keys = keys, .count = count, .room = count};
     watcher->told = 0;
     return true;
@@ -209,8 +209,9 @@ static bool append(struct key_list *list, const hyperderp_key *key)
 {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : FIRST_KEYS;
-        hyperderp_key *grown =
-            list->count < WATCH_MAX_KEYS ? reallocarray(list->keys, room, sizeof(*grown)) : NULL;
+        hyperderp_key *grown = list->count < WATCH_MAX_KEYS
+                                   ? memory_reallocarray(list->keys, room, sizeof(*grown))
+                                   : NULL;
         if (!grown)
             return false;
         list->keys = grown;
@@ -256,7 +257,7 @@ void watch_begin(struct conn *conn)
         run(conn->watcher);
         return;
     }
-    struct watcher *watcher = calloc(1, sizeof(*watcher));
+    struct watcher *watcher = memory_calloc(1, sizeof(*watcher));
     if (!watcher) {
         conn_close(conn, CONN_END_RESOURCES);
         return;
@@ -295,8 +296,8 @@ void watch_end(struct conn *conn)
     *at = watcher->next_of_worker;
     counters_add(worker->counters, COUNTER_mesh_watchers, (uint64_t)-1);
     timer_stop(&worker->timers, &watcher->timer);
-    free(watcher->telling.keys);
-    free(watcher->changed.keys);
-    free(watcher);
+    memory_free(watcher->telling.keys);
+    memory_free(watcher->changed.keys);
+    memory_free(watcher);
     conn->watcher = NULL;
 }

@@ -2,8 +2,7 @@
 /* A client's messages: their content, pings, the end. */
 #include "relay/websocket.h"
 
-#include <stdlib.h>
-
+#include "memory/memory.h"
 #include "relay/secure.h"
 #include "relay/sink.h"
 #include "relay/websocket_batch.h"
@@ -11,7 +10,7 @@
 
 bool websocket_begin(struct conn *conn)
 {
-    conn->websocket = calloc(1, sizeof(*conn->websocket));
+    conn->websocket = memory_calloc(1, sizeof(*conn->websocket));
     if (!conn->websocket)
         return false;
     sink_wrap(conn->sink);
@@ -25,7 +24,7 @@ void websocket_free(struct conn *conn)
     if (!conn->websocket)
         return;
     websocket_reader_free(conn->websocket->reader);
-    free(conn->websocket);
+    memory_free(conn->websocket);
     conn->websocket = NULL;
     counters_add(conn->worker->counters, COUNTER_websocket_connections, (uint64_t)-1);
 }

@@ -3,11 +3,11 @@
  * it says is noted, not copied. */
 #include "relay/websocket_batch.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <wslay/wslay.h>
 
+#include "memory/memory.h"
 #include "relay/worker.h"
 
 struct websocket_writer {
@@ -40,9 +40,9 @@ static struct websocket_writer *writer_of(struct worker *worker)
 
     if (writer)
         return writer;
-    writer = calloc(1, sizeof(*writer));
+    writer = memory_calloc(1, sizeof(*writer));
     if (!writer || wslay_frame_context_init(&writer->frames, &callbacks, writer) != 0) {
-        free(writer);
+        memory_free(writer);
         return NULL;
     }
     worker->writer = writer;
@@ -54,7 +54,7 @@ void websocket_writer_free(struct websocket_writer *writer)
     if (!writer)
         return;
     wslay_frame_context_free(writer->frames);
-    free(writer);
+    memory_free(writer);
 }
 
 /* Writes len bytes of a frame. False when wslay will not, which cannot be. */

@@ -70,7 +70,7 @@ static void cipher_pause_over(struct timer *timer)
 
 int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned index)
 {
-    struct worker *worker = calloc(1, sizeof(*worker));
+    struct worker *worker = memory_calloc(1, sizeof(*worker));
     if (!worker)
         return -ENOMEM;
     worker->counters = memory_aligned_alloc(_Alignof(struct counters), sizeof(*worker->counters));
@@ -78,7 +78,7 @@ int worker_new(struct worker **out, struct hyperderp_relay *relay, unsigned inde
                                  : -ENOMEM;
     if (error) {
         memory_aligned_free(worker->counters);
-        free(worker);
+        memory_free(worker);
         return error;
     }
     memset(worker->counters, 0, sizeof(*worker->counters));
@@ -112,7 +112,7 @@ void worker_free(struct worker *worker)
     mailbox_destroy(&worker->mailbox);
     io_loop_free(worker->loop);
     memory_aligned_free(worker->counters);
-    free(worker);
+    memory_free(worker);
 }
 
 bool worker_post(struct worker *worker, struct message *message)

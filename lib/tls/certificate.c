@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +13,8 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+
+#include "memory/memory.h"
 
 /* A PEM file beyond this is none. */
 #define MAX_FILE (1u << 20)
@@ -91,7 +92,7 @@ static int read_all(hyperderp_certificate *certificate, BIO *chain, BIO *key, ch
 
 hyperderp_certificate *certificate_new(void)
 {
-    hyperderp_certificate *certificate = calloc(1, sizeof(*certificate));
+    hyperderp_certificate *certificate = memory_calloc(1, sizeof(*certificate));
 
     if (certificate)
         atomic_init(&certificate->refs, 1);
@@ -134,7 +135,7 @@ static void file_text_wipe(struct file_text *text)
 {
     if (text->bytes)
         explicit_bzero(text->bytes, text->len);
-    free(text->bytes);
+    memory_free(text->bytes);
 }
 
 /* Reads what is there of as many bytes as text has room for. */
@@ -162,7 +163,7 @@ static int read_open_file(int fd, struct file_text *text)
     if (!S_ISREG(status.st_mode) || status.st_size > MAX_FILE)
         return -EINVAL;
     text->len = (size_t)status.st_size;
-    text->bytes = malloc(text->len + 1);
+    text->bytes = memory_alloc(text->len + 1);
     return text->bytes ? read_bytes(fd, text) : -ENOMEM;
 }
 
@@ -213,7 +214,7 @@ static char *take_text(BIO *bio)
     char *data, *text;
     long len = BIO_get_mem_data(bio, &data);
 
-    text = len > 0 ? calloc(1, (size_t)len + 1) : NULL;
+    text = len > 0 ? memory_calloc(1, (size_t)len + 1) : NULL;
     if (text)
         memcpy(text, data, (size_t)len);
     if (len > 0)
@@ -252,7 +253,7 @@ void hyperderp_pem_free(char *pem)
 {
     if (pem)
         explicit_bzero(pem, strlen(pem));
-    free(pem);
+    memory_free(pem);
 }
 
 hyperderp_certificate *hyperderp_certificate_ref(hyperderp_certificate *certificate)
@@ -269,7 +270,7 @@ void hyperderp_certificate_free(hyperderp_certificate *certificate)
     X509_free(certificate->leaf);
     sk_X509_pop_free(certificate->chain, X509_free);
     EVP_PKEY_free(certificate->key);
-    free(certificate);
+    memory_free(certificate);
 }
 
 int64_t hyperderp_certificate_expires(const hyperderp_certificate *certificate)

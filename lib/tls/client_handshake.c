@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
@@ -14,6 +13,7 @@
 #include <openssl/x509v3.h>
 #include <sodium.h>
 
+#include "memory/memory.h"
 #include "tls/handshake_make.h"
 
 #define DERPKEY_PREFIX     "derpkey"
@@ -221,7 +221,7 @@ static int configure(struct tls_client *client, const struct tls_client_options 
 
 int tls_client_new(struct tls_client **out, const struct tls_client_options *options, char *fault)
 {
-    struct tls_client *client = calloc(1, sizeof(*client));
+    struct tls_client *client = memory_calloc(1, sizeof(*client));
     int error = -ENOMEM;
 
     *out = NULL;
@@ -246,7 +246,7 @@ void tls_client_free(struct tls_client *client)
     if (!client)
         return;
     SSL_CTX_free(client->context);
-    free(client);
+    memory_free(client);
 }
 
 /* Whom the certificate must be for; a name also goes to the server (RFC 6066 section 3), an address

@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
+#include "memory/memory.h"
 #include "tls/handshake_make.h"
 #include "tls/key_schedule.h"
 #include "tls/library.h"
@@ -131,7 +131,7 @@ static int choose_certificate(SSL *ssl, int *alert, void *arg)
 int tls_server_new(struct tls_server **out, const hyperderp_certificate *certificate, X509 *derpkey,
                    tls_choose_fn *choose, void *user, char *fault)
 {
-    struct tls_server *server = calloc(1, sizeof(*server));
+    struct tls_server *server = memory_calloc(1, sizeof(*server));
 
     *out = NULL;
     fault[0] = '\0';
@@ -171,21 +171,21 @@ void tls_server_unref(struct tls_server *server)
         return;
     SSL_CTX_free(server->context);
     X509_free(server->derpkey);
-    free(server);
+    memory_free(server);
 }
 
 /* ---- A handshake ---- */
 
 struct tls_handshake *handshake_make(SSL *ssl)
 {
-    struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
+    struct tls_handshake *handshake = memory_calloc(1, sizeof(*handshake));
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
 
     if (!handshake || !ssl || !in || !out) {
         BIO_free(in);
         BIO_free(out);
         SSL_free(ssl);
-        free(handshake);
+        memory_free(handshake);
         return NULL;
     }
     handshake->ssl = ssl;
@@ -220,7 +220,7 @@ void tls_handshake_free(struct tls_handshake *handshake)
     tls_server_unref(handshake->server);
     key_schedule_forget(&handshake->secrets);
     explicit_bzero(handshake, sizeof(*handshake));
-    free(handshake);
+    memory_free(handshake);
 }
 
 static enum tls_progress fail(struct tls_handshake *handshake, const char *reason)

@@ -3,11 +3,11 @@
 
 #include <openssl/evp.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <wslay/wslay.h>
 
+#include "memory/memory.h"
 #include "wire/utf8.h"
 
 /* ---- The handshake ---- */
@@ -82,10 +82,10 @@ static ssize_t give(uint8_t *buf, size_t len, int flags, void *user)
 struct websocket_reader *websocket_reader_new(void)
 {
     static const struct wslay_frame_callbacks callbacks = {.recv_callback = give};
-    struct websocket_reader *reader = calloc(1, sizeof(*reader));
+    struct websocket_reader *reader = memory_calloc(1, sizeof(*reader));
 
     if (!reader || wslay_frame_context_init(&reader->frames, &callbacks, reader) != 0) {
-        free(reader);
+        memory_free(reader);
         return NULL;
     }
     return reader;
@@ -96,7 +96,7 @@ void websocket_reader_free(struct websocket_reader *reader)
     if (!reader)
         return;
     wslay_frame_context_free(reader->frames);
-    free(reader);
+    memory_free(reader);
 }
 
 void websocket_feed(struct websocket_reader *reader, uint8_t *bytes, size_t len)
