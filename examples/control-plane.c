@@ -121,13 +121,13 @@ static void send_away(const struct plane *plane)
 
 /* ---- What the relay calls, inside hyperderp_relay_dispatch() --------------------------------- */
 
-/* All that is told is written without a quotation mark in it: keys, addresses. */
-static void tell_peer(const char *event, const hyperderp_key *key)
+/* All that is told is written without a quotation mark in it: names, keys, addresses. */
+static void tell_peer(const char *event, const hyperderp_key *key, const char *address)
 {
     char text[HYPERDERP_KEY_TEXT_SIZE];
 
     hyperderp_key_format(key, text);
-    printf("{\"event\":\"%s\",\"key\":\"%s\"}\n", event, text);
+    printf("{\"event\":\"%s\",\"key\":\"%s\",\"address\":\"%s\"", event, text, address);
 }
 
 static hyperderp_verdict admit(void *user, const hyperderp_client_info *client,
@@ -138,14 +138,20 @@ static hyperderp_verdict admit(void *user, const hyperderp_client_info *client,
 
     if (may_join(plane, &client->key))
         return HYPERDERP_ALLOW;
-    tell_peer("denied", &client->key);
+    tell_peer("denied", &client->key, client->address);
+    printf("}\n");
     return HYPERDERP_DENY;
 }
 
-static void peer_changed(void *user, const hyperderp_key *peer, bool up)
+/* A key has come, gone, or gets its packets at another address. */
+static void peer_event(void *user, const hyperderp_peer_event *event)
 {
     (void)user;
-    tell_peer(up ? "up" : "down", peer);
+    tell_peer(hyperderp_peer_event_name(event->type), &event->key, event->address);
+    if (event->type == HYPERDERP_PEER_DOWN)
+        printf(",\"ms\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"got\":%" PRIu64, event->connected_ms,
+               event->packets_received, event->packets_delivered);
+    printf("}\n");
 }
 
 static void log_line(void *user, hyperderp_log_level level, const char *line)
@@ -237,7 +243,7 @@ static void start(struct plane *plane, const char *address)
     options.workers = 1;
     options.user = plane;
     options.admit = admit;
-    options.peer_changed = peer_changed;
+    options.peer_event = peer_event;
     options.log = log_line;
     options.log_level = HYPERDERP_LOG_WARN;
     check(hyperderp_relay_new(&plane->relay, &options), "making a relay");

@@ -158,6 +158,7 @@ control_plane_runs() {
     bench || return 1
     await_line '{"event":"up","key":"nodekey:' || return 1
     await_line '{"event":"down","key":"nodekey:' || return 1
+    [[ $line == *'"address":"127.0.0.1:'*'"ms":'* ]] || { echo "unexpected line: $line"; return 1; }
     kill -TERM "$plane_pid"
     await_line '{"event":"end"' || return 1
     exec 3<&-

@@ -696,6 +696,43 @@ static void test_stop(void **state)
     }
 }
 
+static void count_end(void *user)
+{
+    unsigned *ends = user;
+
+    ++*ends;
+}
+
+/* The end is told once, whoever brings it about. */
+static void test_told_of_the_end(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 3);
+    struct driver driver;
+    struct fixture fixture;
+    unsigned ends = 0;
+
+    options.drained = count_end;
+    options.user = &ends;
+    start_driven(&fixture, &options);
+    begin_driving(&driver, fixture.relay, 0, 3, true);
+    client_socket_close(fixture_join(&fixture, 0));
+    command(&driver, BEGIN_DRAIN);
+    assert_int_equal(end_driving(&driver), 0);
+    assert_int_equal(ends, 1);
+    fixture_stop(&fixture);
+    assert_int_equal(ends, 1);
+
+    start_driven(&fixture, &options);
+    begin_driving(&driver, fixture.relay, 0, 2, true);
+    client_socket_close(fixture_join(&fixture, 0));
+    command(&driver, LEAVE);
+    sem_wait(&driver.left);
+    hyperderp_relay_free(fixture.relay);
+    assert_int_equal(ends, 2);
+    sem_post(&driver.leave);
+    assert_int_equal(end_driving(&driver), 1);
+}
+
 static bool is_queued(const hyperderp_counters *counters, uint64_t value)
 {
     return counters->queued_bytes > value;
@@ -782,6 +819,7 @@ int main(void)
         FIXTURE_ON_BOTH(test_drain_takes_too_long),
         FIXTURE_ON_BOTH(test_hand_over),
         FIXTURE_ON_BOTH(test_stop),
+        FIXTURE_ON_BOTH(test_told_of_the_end),
         FIXTURE_ON_ALL(test_free_as_it_is),
         FIXTURE_ON_BOTH(test_free_at_once),
     };
