@@ -510,9 +510,9 @@ run_tools = $(RUNNER) --timeout 300 run tools 'openssl:tests/tools/openssl.sh' \
 run_install = $(RUNNER) --timeout 300 run install 'destdir:tests/install/install.sh' \
 	'hardening:tests/check/hardening.sh' 'dist:tests/check/dist.sh' 'status_page:tests/check/status_page.sh' \
 	'websocket:tests/check/websocket.sh'
-run_tarball = $(RUNNER) --timeout 300 run tarball 'tarball:tests/install/tarball.sh'
-run_reproducible = $(RUNNER) --timeout 300 run reproducible 'two_builds:tests/check/reproducible.sh'
-run_aarch64 = $(RUNNER) --timeout 600 run aarch64 'qemu:tests/cross/aarch64.sh'
+run_tarball = $(RUNNER) --timeout 600 run tarball 'tarball:tests/install/tarball.sh'
+run_reproducible = $(RUNNER) --timeout 600 run reproducible 'two_builds:tests/check/reproducible.sh'
+run_aarch64 = $(RUNNER) --timeout 900 run aarch64 'qemu:tests/cross/aarch64.sh'
 run_packages = $(RUNNER) --timeout 900 run packages 'debian:tests/install/packages.sh'
 run_vm = VM_CONSOLE=$(abspath $(RESULTS))/console.log $(RUNNER) --timeout 480 run vm 'machine:tests/vm/run.sh'
 # Those of bench/ are no part of the product.
