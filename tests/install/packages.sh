@@ -53,7 +53,7 @@ packages_are_hardened() {
 check packages_are_unpacked unpack
 check packages_are_hardened packages_are_hardened
 # Who installs the -dev package gets all that its files for pkg-config and CMake ask for.
-owner() { dpkg -S "$(realpath "$1")" "$1" 2>/dev/null | sed -n '1s/:.*//p'; }
+owner() { dpkg -S "$(realpath -s "$1")" 2>/dev/null | sed -n '1s/:.*//p'; }
 development_package_is_whole() {
     local deb depends module file package
     deb=$(echo "$work"/libhyperderp-dev_*.deb)
@@ -69,7 +69,7 @@ development_package_is_whole() {
     done
     for module in $(sed -n 's/^Libs.private: //p' "$work"/development/usr/lib/*/pkgconfig/libhyperderp.pc); do
         [[ $module == -l* ]] || continue
-        package=$(owner "$(cc -print-file-name="lib${module#-l}.a")")
+        package=$(owner "$(cc -print-file-name="lib${module#-l}.so")")
         [[ $depends == *" $package "* ]] || { echo "it depends on no ${package:-package} for $module"; return 1; }
     done
 }
