@@ -156,7 +156,8 @@ HYPERDERP_API void hyperderp_client_options_init_sized(hyperderp_client_options 
  *
  * @param out      receives the client, which the caller frees; NULL on error.
  * @param options  settings, copied.
- * @return 0; -EINVAL for NULL, or options that cannot be, options->fault tells which; -ENOMEM; -EIO
+ * @return 0; -EINVAL for NULL, or options that cannot be, options->fault tells which; -E2BIG for
+ *         options that this library does not know; -ENOMEM; -EIO
  *         without random bytes.
  */
 HYPERDERP_API int hyperderp_client_new(hyperderp_client **out,

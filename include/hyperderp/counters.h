@@ -5,7 +5,8 @@
  *
  * @par Threads
  * Every function may be called by any thread while the relay exists, also before its start and
- * after its end, and stops no worker. All but hyperderp_relay_peers() may be
+ * after its end, and stops no worker. All but hyperderp_relay_peers() and hyperderp_relay_peer()
+ * may be
  * called from callbacks too.
  */
 #ifndef HYPERDERP_COUNTERS_H
@@ -323,7 +324,8 @@ HYPERDERP_API int hyperderp_relay_peers_sized(const hyperderp_relay *relay,
  * @param out    receives what is known.
  * @param size   bytes of *out as the caller was compiled.
  * @return 0; -ENOENT when the key has no connection at this relay, also when it is at another node
- *         of the region; -EINVAL for NULL or a size of 0. On error *out is as it was.
+ *         of the region; -EINVAL for NULL or a size of 0; -E2BIG for a size that no struct has;
+ *         -EBUSY from a callback. On error *out is as it was.
  */
 HYPERDERP_API int hyperderp_relay_peer_sized(const hyperderp_relay *relay, const hyperderp_key *key,
                                              hyperderp_peer_info *out, size_t size);

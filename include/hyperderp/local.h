@@ -84,7 +84,8 @@ typedef struct hyperderp_local_peer_options {
  * @param out      receives the local peer, which the caller removes; NULL on error.
  * @return 0; -EINVAL for NULL, without received(), for a key of zeros or the relay's own; -EEXIST
  *         when a client or a local peer with this key is there (see hyperderp_relay_close_peer());
- *         -EBUSY when the relay drains or has ended; -ENOMEM.
+ *         -EBUSY when the relay drains or has ended, and from a callback; -E2BIG for options that
+ *         this library does not know; -ENOMEM.
  */
 HYPERDERP_API int hyperderp_relay_add_local_peer(hyperderp_relay *relay,
                                                  const hyperderp_local_peer_options *options,
@@ -117,9 +118,9 @@ HYPERDERP_API int hyperderp_local_peer_send(hyperderp_local_peer *local, const h
  * Removes a local peer and frees it. Waits until its callbacks have returned: after this none runs,
  * and none will. What it has sent still goes out. Then those whom it has sent to get PeerGone.
  *
- * Not from a callback of the relay or of its local peers, and with no lock held that its callbacks
- * take: it would wait for itself.
- * hyperderp_relay_free() does the same for the local peers that are left.
+ * Call it with no lock held that its callbacks take: it would wait for itself. From a callback of
+ * the relay or of its local peers it does nothing and logs an error. hyperderp_relay_free() does
+ * the same for the local peers that are left.
  *
  * @param local  the local peer, invalid after the call; NULL is allowed.
  */

@@ -18,11 +18,11 @@
  * Callbacks run on the worker threads, whose stack has 256 KiB, or inside
  * hyperderp_relay_dispatch(), and must not block: a worker that waits serves nobody. They may call
  * what takes no lock: hyperderp_admission_answer(), hyperderp_admission_deny(),
- * hyperderp_local_peer_send(), what counters.h and this header tell of a relay but
- * hyperderp_relay_peers(), hyperderp_relay_wake(), hyperderp_relay_set_log_level(),
- * hyperderp_relay_drain() with a timeout of 0, and the functions of key.h. Everything else that is
- * called with their own relay answers -EBUSY, or does nothing and logs an error. That holds for
- * each callback, also where the log's is called by a thread of yours.
+ * hyperderp_local_peer_send(), hyperderp_relay_wake(), hyperderp_relay_set_log_level(),
+ * hyperderp_relay_drain() with a timeout of 0, the functions of key.h, and what counters.h and this
+ * header tell of a relay, but for hyperderp_relay_peers() and hyperderp_relay_peer(). Everything
+ * else that is called with their own relay answers -EBUSY, or does nothing and logs an error. That
+ * holds for each callback, also where the log's is called by a thread of yours.
  */
 #ifndef HYPERDERP_RELAY_H
 #define HYPERDERP_RELAY_H
@@ -312,11 +312,11 @@ typedef struct hyperderp_relay_options {
      * The relay has ended, by a drain or a stop: every connection is closed, the counters are
      * exact, and no other callback but log is called any more. Called once for each relay that has
      * started, as the last act of the worker that ends last, on its thread, which is the caller's
-     * own inside hyperderp_relay_run(). hyperderp_relay_run(), hyperderp_relay_drain() and
-     * hyperderp_relay_stop() return only when it has returned: so it must not wait for them, nor
-     * free the relay, but tell somebody who does. It may call hyperderp_relay_counters(),
-     * hyperderp_relay_worker() and what every callback may. Not called when a start has failed. May
-     * be NULL.
+     * own inside hyperderp_relay_run() and hyperderp_relay_dispatch(). hyperderp_relay_run(),
+     * hyperderp_relay_drain() and hyperderp_relay_stop() return only when it has returned: so it
+     * must not wait for them, nor free the relay, but tell somebody who does. It may call
+     * hyperderp_relay_counters(), hyperderp_relay_worker() and what every callback may. Not called
+     * when a start has failed. May be NULL.
      */
     void (*drained)(void *user);
 } hyperderp_relay_options;
@@ -644,8 +644,8 @@ HYPERDERP_API int hyperderp_relay_run(hyperderp_relay *relay);
  *
  * @param relay  a relay with a listener that has not been started.
  * @return 0; -EINVAL for NULL or without a listener; -EBUSY when the relay was started before, in
- *         whatever way; -EMFILE, -ENFILE or -ENOMEM when the file descriptors of a worker, three or
- *         four, cannot be had: then the relay has not been started, and may be yet.
+ *         whatever way, and from a callback; -EMFILE, -ENFILE or -ENOMEM when the file descriptors
+ * of a worker, three or four, cannot be had: then the relay has not been started, and may be yet.
  */
 HYPERDERP_API int hyperderp_relay_start_driven(hyperderp_relay *relay);
 

@@ -8,6 +8,7 @@
 
 #include "client/session.h"
 #include "memory/memory.h"
+#include "memory/sized.h"
 
 #define DEFAULT_OUTPUT 262144
 /* The largest packet must fit, with the records that it takes. */
@@ -26,14 +27,11 @@ void hyperderp_client_options_init_sized(hyperderp_client_options *options, size
 
 int session_options_copy(hyperderp_client_options *out, const hyperderp_client_options *options)
 {
-    if (!options || options->size < sizeof(options->size))
-        return -EINVAL;
     hyperderp_client_options_init(out);
-    memcpy(out, options, options->size < sizeof(*out) ? options->size : sizeof(*out));
-    out->size = sizeof(*out);
-    if (out->fault)
+    int error = sized_read(out, sizeof(*out), options);
+    if (error == 0 && out->fault)
         out->fault[0] = '\0';
-    return 0;
+    return error;
 }
 
 void session_options_wipe(hyperderp_client_options *options)

@@ -35,6 +35,8 @@ int hyperderp_relay_start_driven(hyperderp_relay *relay)
 {
     if (!relay || relay->listener_count == 0)
         return -EINVAL;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     pthread_mutex_lock(&relay->life);
     int error = relay_phase(relay) == RELAY_NEW ? make_files(relay) : -EBUSY;
     if (error == 0) {

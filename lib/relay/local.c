@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "memory/memory.h"
+#include "memory/sized.h"
 #include "relay/forward.h"
 #include "relay/forward_mesh.h"
 #include "relay/peer.h"
 #include "relay/relay.h"
 #include "relay/sink.h"
+#include "relay/within.h"
 #include "relay/worker.h"
 
 /* In calls: none is let in any more. */
@@ -336,10 +338,10 @@ int hyperderp_local_peer_send(hyperderp_local_peer *local, const hyperderp_key *
 static int read_options(hyperderp_local_peer_options *out, const hyperderp_relay *relay,
                         const hyperderp_local_peer_options *given)
 {
-    if (!given || given->size < sizeof(given->size))
-        return -EINVAL;
     *out = (hyperderp_local_peer_options){0};
-    memcpy(out, given, given->size < sizeof(*out) ? given->size : sizeof(*out));
+    int error = sized_read(out, sizeof(*out), given);
+    if (error)
+        return error;
     return !out->received || hyperderp_key_is_zero(&out->key) ||
                    hyperderp_key_equal(&out->key, &relay->public_key)
                ? -EINVAL
@@ -385,14 +387,20 @@ int hyperderp_relay_add_local_peer(hyperderp_relay *relay,
 
     if (out)
         *out = NULL;
-    if (!relay || !out || read_options(&options, relay, given) != 0)
+    if (!relay || !out)
         return -EINVAL;
-    if (relay_phase(relay) >= RELAY_DRAINING)
+    int error = read_options(&options, relay, given);
+    if (error)
+        return error;
+    if (within_relay(&relay->log) || relay_phase(relay) >= RELAY_DRAINING)
         return -EBUSY;
     struct hyperderp_local_peer *local = make(relay, &options);
     if (!local)
         return -ENOMEM;
-    int error = route_join(&relay->routes, &options.key, &local->sink, &local->peer);
+    struct within here; /* peer_changed() is called */
+    within_enter(&here, &relay->log, false);
+    error = route_join(&relay->routes, &options.key, &local->sink, &local->peer);
+    within_leave(&here);
     if (error) {
         sink_unref(&local->sink);
         return error;
@@ -423,14 +431,17 @@ static void retire(struct hyperderp_local_peer *local)
         local->next->prev = local->prev;
     pthread_mutex_unlock(&relay->locals.lock);
     add_relaxed(&relay->locals.count, (uint64_t)-1);
+    struct within here;
+    within_enter(&here, &relay->log, false);
     (void)route_leave(&relay->routes, local->peer, &local->sink);
+    within_leave(&here);
     watch_note(home_of(local), &local->peer->key);
     close_calls(local);
 }
 
 void hyperderp_local_peer_remove(hyperderp_local_peer *local)
 {
-    if (!local)
+    if (!local || within_refuses(&local->relay->log, "hyperderp_local_peer_remove"))
         return;
     retire(local);
     /* A relay that drains tells nobody who has gone, and one that does not run cannot. */

@@ -145,6 +145,10 @@ int hyperderp_relay_peer_sized(const hyperderp_relay *relay, const hyperderp_key
 {
     if (!relay || !key || !out || size == 0)
         return -EINVAL;
+    if (size > SIZED_MOST)
+        return -E2BIG;
+    if (within_relay(&relay->log))
+        return -EBUSY;
     struct sink *sink = route_find_local(routes_of(relay), key);
     if (!sink)
         return -ENOENT;

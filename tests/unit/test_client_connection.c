@@ -591,31 +591,6 @@ static void output_that_nobody_takes(void **state)
     close(may_go_on[1]);
 }
 
-static void null_everywhere(void **state)
-{
-    hyperderp_client_options options;
-    hyperderp_connection *none;
-    const hyperderp_message *message;
-
-    (void)state;
-    plain_options(&options);
-    assert_int_equal(hyperderp_connection_open(NULL, "127.0.0.1:1", &options, 0), -EINVAL);
-    assert_int_equal(hyperderp_connection_open(&none, NULL, &options, 0), -EINVAL);
-    assert_null(none);
-    assert_int_equal(hyperderp_connection_open(&none, "127.0.0.1:1", NULL, 0), -EINVAL);
-    assert_int_equal(hyperderp_connection_begin(NULL, "127.0.0.1:1", &options), -EINVAL);
-    assert_int_equal(hyperderp_connection_begin(&none, NULL, &options), -EINVAL);
-    assert_int_equal(hyperderp_connection_begin(&none, "127.0.0.1:1", NULL), -EINVAL);
-    assert_int_equal(hyperderp_connection_fd(NULL), -EINVAL);
-    assert_int_equal(hyperderp_connection_events(NULL), 0);
-    assert_int_equal(hyperderp_connection_process(NULL), -EINVAL);
-    assert_int_equal(hyperderp_connection_send(NULL, &nobody, "x", 1, 0), -EINVAL);
-    assert_int_equal(hyperderp_connection_recv(NULL, &message, 0), -EINVAL);
-    assert_string_equal(hyperderp_connection_fault(NULL), "");
-    assert_null(hyperderp_connection_client(NULL));
-    hyperderp_connection_close(NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,7 +609,6 @@ int main(void)
         cmocka_unit_test(nobody_answers),
         cmocka_unit_test(addresses_that_are_none),
         cmocka_unit_test(output_that_nobody_takes),
-        cmocka_unit_test(null_everywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -687,48 +687,6 @@ static void options_of_an_older_program(void **state)
     assert_null(none);
 }
 
-static void null_everywhere(void **state)
-{
-    struct script *s = *state;
-    const hyperderp_message *message;
-    hyperderp_client *none;
-    hyperderp_key key;
-    const void *bytes;
-    uint8_t data[HYPERDERP_PING_SIZE] = {0};
-    size_t len;
-
-    join(s);
-    hyperderp_client_options_init(NULL);
-    hyperderp_client_free(NULL);
-    assert_int_equal(hyperderp_client_new(NULL, &s->options), -EINVAL);
-    assert_int_equal(hyperderp_client_new(&none, NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_input(NULL, "x", 1), -EINVAL);
-    assert_int_equal(hyperderp_client_input(s->client, NULL, 1), -EINVAL);
-    assert_int_equal(hyperderp_client_next(NULL, &message), -EINVAL);
-    assert_int_equal(hyperderp_client_next(s->client, NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_output(NULL, &bytes, &len), -EINVAL);
-    assert_int_equal(hyperderp_client_output(s->client, NULL, &len), -EINVAL);
-    assert_int_equal(hyperderp_client_output(s->client, &bytes, NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_consumed(NULL, 0), -EINVAL);
-    assert_int_equal(hyperderp_client_send(NULL, &other, "x", 1), -EINVAL);
-    assert_int_equal(hyperderp_client_send(s->client, NULL, "x", 1), -EINVAL);
-    assert_int_equal(hyperderp_client_send(s->client, &other, NULL, 1), -EINVAL);
-    assert_int_equal(hyperderp_client_ping(NULL, data), -EINVAL);
-    assert_int_equal(hyperderp_client_ping(s->client, NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_pong(NULL, data), -EINVAL);
-    assert_int_equal(hyperderp_client_pong(s->client, NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_watch(NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_watch(s->client), -EPERM);
-    assert_int_equal(hyperderp_client_note_preferred(NULL, true), -EINVAL);
-    assert_int_equal(hyperderp_client_finish(NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_key(NULL, &key), -EINVAL);
-    assert_int_equal(hyperderp_client_key(s->client, NULL), -EINVAL);
-    assert_int_equal(hyperderp_client_relay_key(NULL, &key), -EINVAL);
-    assert_int_equal(hyperderp_client_relay_key(s->client, NULL), -EINVAL);
-    assert_string_equal(hyperderp_client_fault(NULL), "");
-    expect_none(s->client);
-}
-
 /* ---- A real relay ---- */
 
 /* Sends what is to be sent, and receives one byte. */
@@ -801,7 +759,6 @@ int main(void)
         WITH_SCRIPT(noise),
         WITH_SCRIPT(options_that_cannot_be),
         WITH_SCRIPT(options_of_an_older_program),
-        WITH_SCRIPT(null_everywhere),
         FIXTURE_ON_ALL(byte_by_byte),
     };
 

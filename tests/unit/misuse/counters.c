@@ -108,3 +108,31 @@ MISUSE(hyperderp_refusal_name)
     assert_string_equal(hyperderp_refusal_name(MISUSE_ENUM(hyperderp_refusal)), "unknown");
     assert_string_equal(hyperderp_refusal_name((hyperderp_refusal)-1), "unknown");
 }
+
+static int look_up(hyperderp_relay *relay)
+{
+    const hyperderp_key nobody = {{1}};
+    hyperderp_peer_info info;
+
+    return hyperderp_relay_peer(relay, &nobody, &info);
+}
+
+MISUSE(hyperderp_relay_peer_sized)
+{
+    const hyperderp_key key = {{1}};
+    hyperderp_peer_info info;
+    hyperderp_relay *relay = misuse_ready_relay();
+
+    assert_int_equal(hyperderp_relay_peer(NULL, &key, &info), -EINVAL);
+    assert_int_equal(hyperderp_relay_peer(relay, NULL, &info), -EINVAL);
+    assert_int_equal(hyperderp_relay_peer(relay, &key, NULL), -EINVAL);
+    assert_int_equal(hyperderp_relay_peer_sized(relay, &key, &info, 0), -EINVAL);
+    assert_int_equal(hyperderp_relay_peer_sized(relay, &key, &info, SIZE_MAX), -E2BIG);
+    hyperderp_relay_free(relay);
+    misuse_expect(look_up, (struct misuse_answers){.fresh = -ENOENT,
+                                                   .ready = -ENOENT,
+                                                   .running = -ENOENT,
+                                                   .drained = -ENOENT,
+                                                   .stopped = -ENOENT,
+                                                   .inside = -EBUSY});
+}

@@ -471,12 +471,113 @@ MISUSE(hyperderp_relay_free)
     misuse_expect_refusal(free_it, "hyperderp_relay_free");
 }
 
+/* ---- Driven ---- */
+
+static int start_driven(hyperderp_relay *relay)
+{
+    return hyperderp_relay_start_driven(relay);
+}
+
+MISUSE(hyperderp_relay_start_driven)
+{
+    hyperderp_relay *relay = misuse_ready_relay();
+
+    assert_int_equal(hyperderp_relay_start_driven(NULL), -EINVAL);
+    assert_int_equal(hyperderp_relay_start_driven(relay), 0);
+    assert_int_equal(hyperderp_relay_start_driven(relay), -EBUSY);
+    assert_int_equal(hyperderp_relay_start(relay), -EBUSY);
+    assert_int_equal(hyperderp_relay_run(relay), -EBUSY);
+    hyperderp_relay_free(relay);
+    misuse_expect(start_driven, (struct misuse_answers){.fresh = -EINVAL,
+                                                        .ready = MISUSE_RIGHT,
+                                                        .running = -EBUSY,
+                                                        .drained = -EBUSY,
+                                                        .stopped = -EBUSY,
+                                                        .inside = -EBUSY});
+}
+
+static int worker_fd(hyperderp_relay *relay)
+{
+    return hyperderp_relay_worker_fd(relay, 0);
+}
+
+static int dispatch(hyperderp_relay *relay)
+{
+    return hyperderp_relay_dispatch(relay, 0);
+}
+
+/* Of relays that are not driven. */
+static const struct misuse_answers not_driven = {.fresh = -EINVAL,
+                                                 .ready = -EINVAL,
+                                                 .running = -EINVAL,
+                                                 .drained = -EINVAL,
+                                                 .stopped = -EINVAL,
+                                                 .inside = -EINVAL};
+
+MISUSE(hyperderp_relay_worker_fd)
+{
+    hyperderp_relay *relay = misuse_ready_relay();
+
+    assert_int_equal(hyperderp_relay_worker_fd(NULL, 0), -EINVAL);
+    assert_int_equal(hyperderp_relay_start_driven(relay), 0);
+    assert_int_equal(hyperderp_relay_worker_fd(relay, 1), -EINVAL);
+    assert_int_equal(hyperderp_relay_worker_fd(relay, UINT_MAX), -EINVAL);
+    hyperderp_relay_free(relay);
+    misuse_expect(worker_fd, not_driven);
+}
+
+MISUSE(hyperderp_relay_dispatch)
+{
+    hyperderp_relay *relay = misuse_ready_relay();
+
+    assert_int_equal(hyperderp_relay_dispatch(NULL, 0), -EINVAL);
+    assert_int_equal(hyperderp_relay_start_driven(relay), 0);
+    assert_int_equal(hyperderp_relay_dispatch(relay, 1), -EINVAL);
+    assert_int_equal(hyperderp_relay_dispatch(relay, UINT_MAX), -EINVAL);
+    hyperderp_relay_free(relay);
+    misuse_expect(dispatch, not_driven);
+}
+
 /* ---- While it runs ---- */
 
 MISUSE(hyperderp_admission_answer)
 {
     hyperderp_admission_answer(NULL, HYPERDERP_ALLOW);
     hyperderp_admission_answer(NULL, MISUSE_ENUM(hyperderp_verdict));
+}
+
+MISUSE(hyperderp_admission_deny)
+{
+    hyperderp_admission_deny(NULL, "why");
+    hyperderp_admission_deny(NULL, NULL);
+}
+
+static int tell_limits(hyperderp_relay *relay)
+{
+    hyperderp_limits limits = {.size = sizeof(limits)};
+
+    return hyperderp_relay_limits(relay, &limits);
+}
+
+MISUSE(hyperderp_relay_limits)
+{
+    hyperderp_limits limits = {.size = sizeof(limits)};
+    hyperderp_relay *relay = misuse_ready_relay();
+
+    assert_int_equal(hyperderp_relay_limits(NULL, &limits), -EINVAL);
+    assert_int_equal(hyperderp_relay_limits(relay, NULL), -EINVAL);
+    limits.size = 0;
+    assert_int_equal(hyperderp_relay_limits(relay, &limits), -EINVAL);
+    assert_int_equal(limits.max_connections, 0);
+    hyperderp_relay_free(relay);
+    misuse_expect(tell_limits, (struct misuse_answers){0});
+}
+
+MISUSE(hyperderp_peer_event_name)
+{
+    assert_string_equal(hyperderp_peer_event_name(MISUSE_ENUM(hyperderp_peer_event_type)),
+                        "unknown");
+    assert_string_equal(hyperderp_peer_event_name((hyperderp_peer_event_type)-1), "unknown");
 }
 
 static int close_peer(hyperderp_relay *relay)
