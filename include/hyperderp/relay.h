@@ -302,15 +302,17 @@ typedef struct hyperderp_relay_options {
      * Something has become of a key: peer_changed with more to say, and called behind it where both
      * are set. What comes for one key comes in order, one after the other, also when its
      * connections belong to several workers: UP, then MOVED and MUTED as they happen, then DOWN;
-     * every UP is followed by a DOWN, at the latest when the relay stops. Calls for different keys
-     * may come at the same moment. While it runs other look-ups of keys may wait, so that it should
-     * do little: put what it is told into a queue of yours. May be NULL.
+     * every UP is followed by a DOWN, at the latest when the relay stops, or is freed where the
+     * key is a local peer's: these are told of by the thread that adds or removes them. Calls for
+     * different keys may come at the same moment. While it runs other look-ups of keys may wait, so
+     * that it should do little: put what it is told into a queue of yours. May be NULL.
      */
     void (*peer_event)(void *user, const hyperderp_peer_event *event);
 
     /**
      * The relay has ended, by a drain or a stop: every connection is closed, the counters are
-     * exact, and no other callback but log is called any more. Called once for each relay that has
+     * exact, and no other callback is called any more but log, and what the removal of local
+     * peers calls. Called once for each relay that has
      * started, as the last act of the worker that ends last, on its thread, which is the caller's
      * own inside hyperderp_relay_run() and hyperderp_relay_dispatch(). hyperderp_relay_run(),
      * hyperderp_relay_drain() and hyperderp_relay_stop() return only when it has returned: so it

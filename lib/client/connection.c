@@ -268,8 +268,11 @@ static int begin_copy(hyperderp_connection **out, const char *address,
     if (out == NULL)
         return -EINVAL;
     *out = NULL;
-    if (address == NULL || session_options_copy(&own, options) < 0)
+    if (address == NULL)
         return -EINVAL;
+    err = session_options_copy(&own, options);
+    if (err < 0)
+        return err;
     *fault = own.fault;
     if (own.host == NULL)
         own.host = address;

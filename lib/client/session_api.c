@@ -15,8 +15,9 @@ int hyperderp_client_new(hyperderp_client **out, const hyperderp_client_options 
     if (!out)
         return -EINVAL;
     *out = NULL;
-    if (session_options_copy(&own, options) < 0)
-        return -EINVAL;
+    err = session_options_copy(&own, options);
+    if (err < 0)
+        return err;
     err = session_new_public(out, &own, fault);
     if (err < 0 && own.fault)
         snprintf(own.fault, HYPERDERP_FAULT_SIZE, "%s", *fault ? fault : strerror(-err));

@@ -138,6 +138,14 @@ void locals_begin_with(hyperderp_relay *relay, unsigned number)
             add(relay, &locals[number][i]);
 }
 
+bool locals_have(unsigned number, unsigned client)
+{
+    for (unsigned i = 0; i < LOCALS; i++)
+        if (locals[number][i].there && locals[number][i].client == client)
+            return true;
+    return false;
+}
+
 void locals_end(void)
 {
     for (unsigned i = 0; i < NETWORK_LISTENERS; i++)

@@ -16,4 +16,7 @@ void locals_act(hyperderp_relay *relay, unsigned number);
 /* Those that are left have gone with their relays. */
 void locals_end(void);
 
+/* Whether a client's key is a local peer's of this relay. */
+bool locals_have(unsigned number, unsigned client);
+
 #endif
