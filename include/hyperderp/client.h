@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include <hyperderp/key.h>
+#include <hyperderp/packet.h>
 #include <hyperderp/tls.h>
 #include <hyperderp/version.h>
 
@@ -34,9 +35,6 @@ typedef struct hyperderp_client hyperderp_client;
 
 /** A client with its socket. Opaque. */
 typedef struct hyperderp_connection hyperderp_connection;
-
-/** Bytes of the largest packet. */
-#define HYPERDERP_MAX_PACKET 65536
 
 /** Bytes that a Ping and its Pong carry. */
 #define HYPERDERP_PING_SIZE 8
@@ -113,12 +111,6 @@ typedef enum hyperderp_message_type {
     HYPERDERP_MESSAGE_RESTARTING = 8, /**< the relay will close: reconnect_in_ms, try_for_ms */
     HYPERDERP_MESSAGE_OTHER = 9       /**< a frame that this version does not know: frame_type */
 } hyperderp_message_type;
-
-/** Why a peer is gone. Other values may come from other relays. */
-typedef enum hyperderp_gone_reason {
-    HYPERDERP_GONE_LEFT = 0,    /**< it was here, and has left */
-    HYPERDERP_GONE_NOT_HERE = 1 /**< a packet was sent to it, and nobody here has that key */
-} hyperderp_gone_reason;
 
 /** A message of the relay. It belongs to the client, and is valid until the next call for that
  * client or connection. Fields that its type does not name are zero. */

@@ -77,6 +77,7 @@
 #include <hyperderp/key.h>
 #include <hyperderp/local.h>
 #include <hyperderp/mesh.h>
+#include <hyperderp/packet.h>
 #include <hyperderp/relay.h>
 #include <hyperderp/tls.h>
 #include <hyperderp/version.h>

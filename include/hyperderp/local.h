@@ -22,6 +22,7 @@
 #ifndef HYPERDERP_LOCAL_H
 #define HYPERDERP_LOCAL_H
 
+#include <hyperderp/packet.h>
 #include <hyperderp/relay.h>
 
 #ifdef __cplusplus
@@ -30,15 +31,6 @@ extern "C" {
 
 /** A peer that is this program itself. Opaque. */
 typedef struct hyperderp_local_peer hyperderp_local_peer;
-
-/** Bytes of the largest packet. */
-#define HYPERDERP_LOCAL_MAX_PACKET 65536
-
-/** Why a peer that a local peer has to do with is not there. */
-typedef enum hyperderp_local_gone {
-    HYPERDERP_LOCAL_GONE_DISCONNECTED = 0, /**< it was in the region, and has left */
-    HYPERDERP_LOCAL_GONE_NOT_HERE = 1      /**< nobody has that key */
-} hyperderp_local_gone;
 
 /** Settings of a local peer. Set `size`, and all else to zero, before filling it in. */
 typedef struct hyperderp_local_peer_options {
@@ -60,7 +52,7 @@ typedef struct hyperderp_local_peer_options {
      * @param user    as in the options.
      * @param from    who sent it; valid during the call.
      * @param packet  its bytes, valid during the call, at any alignment; never NULL.
-     * @param len     their number, 0 to HYPERDERP_LOCAL_MAX_PACKET.
+     * @param len     their number, 0 to HYPERDERP_MAX_PACKET.
      */
     void (*received)(void *user, const hyperderp_key *from, const void *packet, size_t len);
 
@@ -73,7 +65,7 @@ typedef struct hyperderp_local_peer_options {
      * @param peer    who has left; valid during the call.
      * @param reason  why it is told.
      */
-    void (*peer_gone)(void *user, const hyperderp_key *peer, hyperderp_local_gone reason);
+    void (*peer_gone)(void *user, const hyperderp_key *peer, hyperderp_gone_reason reason);
 } hyperderp_local_peer_options;
 
 /**
@@ -103,7 +95,7 @@ HYPERDERP_API int hyperderp_relay_add_local_peer(hyperderp_relay *relay,
  * @param local   who sends.
  * @param to      to whom.
  * @param packet  its bytes; NULL only when there are none.
- * @param len     their number, at most HYPERDERP_LOCAL_MAX_PACKET.
+ * @param len     their number, at most HYPERDERP_MAX_PACKET.
  * @return 0 when it is on its way; -ENOENT when nobody in the region has the key; -EHOSTUNREACH
  *         when several clients fight about it, so that none receives; -ENOBUFS when workers have
  *         yet to take as many packets or bytes of this local peer as may wait for one destination

@@ -96,8 +96,9 @@ typedef enum hyperderp_log_level {
  * @endcode
  */
 typedef enum hyperderp_verdict {
-    HYPERDERP_ALLOW = 0, /**< let the client in */
-    HYPERDERP_DENY = 1,  /**< close its connection */
+    /** close its connection; the 0 that a callback gives which fails in another language */
+    HYPERDERP_DENY = 0,
+    HYPERDERP_ALLOW = 1, /**< let the client in */
     /** hyperderp_admission_answer() or hyperderp_admission_deny() will tell, from any thread, or
      * has told already */
     HYPERDERP_LATER = 2

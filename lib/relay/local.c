@@ -29,7 +29,7 @@ struct hyperderp_local_peer {
     struct peer *peer; /* a reference, until nobody holds it */
     void *user;
     void (*received)(void *user, const hyperderp_key *from, const void *packet, size_t len);
-    void (*peer_gone)(void *user, const hyperderp_key *peer, hyperderp_local_gone reason);
+    void (*peer_gone)(void *user, const hyperderp_key *peer, hyperderp_gone_reason reason);
 
     /* Callbacks that run, and CLOSED. Acquire by who enters and by who waits for 0 behind CLOSED,
      * release by who leaves: what a callback did is done when the removal returns. */
@@ -133,8 +133,7 @@ void local_peer_gone(struct sink *sink, const hyperderp_key *peer, enum peer_gon
     if (!local->peer_gone || !enter(local))
         return;
     local->peer_gone(local->user, peer,
-                     reason == PEER_GONE_NOT_HERE ? HYPERDERP_LOCAL_GONE_NOT_HERE
-                                                  : HYPERDERP_LOCAL_GONE_DISCONNECTED);
+                     reason == PEER_GONE_NOT_HERE ? HYPERDERP_GONE_NOT_HERE : HYPERDERP_GONE_LEFT);
     leave(local);
 }
 
@@ -319,7 +318,7 @@ int hyperderp_local_peer_send(hyperderp_local_peer *local, const hyperderp_key *
 
     if (!local || !to || (!packet && len > 0))
         return -EINVAL;
-    if (len > HYPERDERP_LOCAL_MAX_PACKET)
+    if (len > HYPERDERP_MAX_PACKET)
         return -EMSGSIZE;
     enum relay_phase phase = relay_phase(local->relay);
     if (phase == RELAY_NEW || phase >= RELAY_DRAINING)

@@ -71,7 +71,7 @@ static void received(void *user, const hyperderp_key *from, const void *packet, 
         report_failure("a local peer is removed while it gets a packet");
 }
 
-static void peer_gone(void *user, const hyperderp_key *peer, hyperderp_local_gone reason)
+static void peer_gone(void *user, const hyperderp_key *peer, hyperderp_gone_reason reason)
 {
     const struct local *local = user;
 

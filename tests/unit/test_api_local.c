@@ -34,9 +34,9 @@ struct party {
     uint64_t packets, gone;
     hyperderp_key from; /* of the last packet */
     size_t len;
-    uint8_t packet[HYPERDERP_LOCAL_MAX_PACKET];
+    uint8_t packet[HYPERDERP_MAX_PACKET];
     hyperderp_key gone_key; /* that was told last */
-    hyperderp_local_gone gone_reason;
+    hyperderp_gone_reason gone_reason;
     bool shut, held; /* callbacks wait while it is shut, and one does */
 
     /* Numbered packets: the next of each sender. */
@@ -87,7 +87,7 @@ static void expect_last(struct party *party, const hyperderp_key *from, const vo
 
 /* Who has gone, as the one of so many that was told last. */
 static void expect_gone(struct party *party, uint64_t count, const hyperderp_key *key,
-                        hyperderp_local_gone reason)
+                        hyperderp_gone_reason reason)
 {
     await(party, &party->gone, count);
     pthread_mutex_lock(&party->lock);
@@ -144,7 +144,7 @@ static void take(void *user, const hyperderp_key *from, const void *packet, size
     pthread_mutex_unlock(&party->lock);
 }
 
-static void note_gone(void *user, const hyperderp_key *peer, hyperderp_local_gone reason)
+static void note_gone(void *user, const hyperderp_key *peer, hyperderp_gone_reason reason)
 {
     struct party *party = user;
 
@@ -202,7 +202,7 @@ static void take_away(struct party *party)
 
 static uint8_t *pattern(void)
 {
-    static uint8_t bytes[HYPERDERP_LOCAL_MAX_PACKET];
+    static uint8_t bytes[HYPERDERP_MAX_PACKET];
 
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)(i * 7 + i / 251);
@@ -211,7 +211,7 @@ static uint8_t *pattern(void)
 
 static void talks_with(struct party *party, struct client_socket *client, uint64_t *count)
 {
-    static const size_t sizes[] = {0, 1, 31, 1400, 16384, HYPERDERP_LOCAL_MAX_PACKET};
+    static const size_t sizes[] = {0, 1, 31, 1400, 16384, HYPERDERP_MAX_PACKET};
     const uint8_t *bytes = pattern();
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -659,7 +659,7 @@ static void keys_that_are_not_there(void **state)
     /* It hears of who has sent to it, and of nobody else. */
     client_socket_close(silent);
     client_socket_close(client);
-    expect_gone(&party, 1, &key, HYPERDERP_LOCAL_GONE_DISCONNECTED);
+    expect_gone(&party, 1, &key, HYPERDERP_GONE_LEFT);
     assert_int_equal(hyperderp_local_peer_send(party.local, &key, "hello", 5), -ENOENT);
 
     /* Two clients fight about a key. */
@@ -699,7 +699,7 @@ static void a_path_to_who_has_left_is_refused(void **state)
     assert_int_equal(hyperderp_local_peer_send(asker.local, &leaver.key, disco, sizeof(disco)), 0);
     take_away(&leaver);
     shut(&holder, false);
-    expect_gone(&asker, 1, &leaver.key, HYPERDERP_LOCAL_GONE_NOT_HERE);
+    expect_gone(&asker, 1, &leaver.key, HYPERDERP_GONE_NOT_HERE);
     fixture_wait(&fixture, counters_at_rest, 3);
     hyperderp_counters counters = fixture_counters(&fixture);
     assert_int_equal(counters.drops[HYPERDERP_DROP_GONE][HYPERDERP_PACKET_DATA], 1);
@@ -723,7 +723,7 @@ static void local_peers_see_each_other_go(void **state)
     assert_int_equal(hyperderp_local_peer_send(one.local, &two.key, "hello", 5), 0);
     await(&two, &two.packets, 1);
     take_away(&one);
-    expect_gone(&two, 1, &one.key, HYPERDERP_LOCAL_GONE_DISCONNECTED);
+    expect_gone(&two, 1, &one.key, HYPERDERP_GONE_LEFT);
     take_away(&two);
     fixture_stop(&fixture);
 }
@@ -892,7 +892,7 @@ static void other_nodes_reach_it(void **state)
         assert_int_equal(fixture_counters(&b).packets_forwarded_out, 7);
         /* Each hears when the other one has left the region. */
         take_away(&here);
-        expect_gone(&there, 1, &here.key, HYPERDERP_LOCAL_GONE_DISCONNECTED);
+        expect_gone(&there, 1, &here.key, HYPERDERP_GONE_LEFT);
         fixture_wait(&b, mesh_keys_are, 1);
         assert_int_equal(hyperderp_local_peer_send(there.local, &here.key, "lost", 4), -ENOENT);
         take_away(&there);
@@ -1202,7 +1202,7 @@ static void wrong_arguments_are_refused(void **state)
     assert_int_equal(hyperderp_local_peer_send(local, NULL, "x", 1), -EINVAL);
     assert_int_equal(hyperderp_local_peer_send(local, &party.key, NULL, 1), -EINVAL);
     assert_int_equal(
-        hyperderp_local_peer_send(local, &party.key, pattern(), HYPERDERP_LOCAL_MAX_PACKET + 1),
+        hyperderp_local_peer_send(local, &party.key, pattern(), HYPERDERP_MAX_PACKET + 1),
         -EMSGSIZE);
     assert_int_equal(hyperderp_local_peer_send(local, &party.key, "x", 1), -EBUSY);
     hyperderp_local_peer_remove(local);
