@@ -89,7 +89,8 @@ HYPERDERP_API int hyperderp_relay_add_local_peer(hyperderp_relay *relay,
  * the next turn of a worker. What one thread sends to one connection arrives in its order, or is
  * lost on the way as packets of clients are: 0 does not mean that it has been received.
  *
- * Inside every callback but hyperderp_relay_options.peer_changed(), and with no lock of yours held
+ * Inside every callback but hyperderp_relay_options.peer_changed() and peer_event(), where it is
+ * -EBUSY, and with no lock of yours held
  * that this takes, as keys are looked up here and that looking up waits for it.
  *
  * @param local   who sends.
@@ -100,7 +101,8 @@ HYPERDERP_API int hyperderp_relay_add_local_peer(hyperderp_relay *relay,
  *         when several clients fight about it, so that none receives; -ENOBUFS when workers have
  *         yet to take as many packets or bytes of this local peer as may wait for one destination
  *         (queue_frames, queue_bytes), or memory_bytes is used up: counted as local_refused, later
- *         there is room again; -EMSGSIZE for a longer packet; -EBUSY before the start; -ESHUTDOWN
+ *         there is room again; -EMSGSIZE for a longer packet; -EBUSY before the start, and
+ *         inside those two callbacks; -ESHUTDOWN
  *         when the relay drains or has ended; -ENOMEM; -EINVAL for NULL.
  */
 HYPERDERP_API int hyperderp_local_peer_send(hyperderp_local_peer *local, const hyperderp_key *to,

@@ -18,11 +18,12 @@
  * Callbacks run on the worker threads, whose stack has 256 KiB, or inside
  * hyperderp_relay_dispatch(), and must not block: a worker that waits serves nobody. They may call
  * what takes no lock: hyperderp_admission_answer(), hyperderp_admission_deny(),
- * hyperderp_local_peer_send(), hyperderp_relay_wake(), hyperderp_relay_set_log_level(),
- * hyperderp_relay_drain() with a timeout of 0, the functions of key.h, and what counters.h and this
- * header tell of a relay, but for hyperderp_relay_peers() and hyperderp_relay_peer(). Everything
- * else that is called with their own relay answers -EBUSY, or does nothing and logs an error. That
- * holds for each callback, also where the log's is called by a thread of yours.
+ * hyperderp_local_peer_send() (but in peer_changed() and peer_event()), hyperderp_relay_wake(),
+ * hyperderp_relay_set_log_level(), hyperderp_relay_drain() with a timeout of 0, the functions of
+ * key.h, and what counters.h and this header tell of a relay, but for hyperderp_relay_peers() and
+ * hyperderp_relay_peer(). Everything else that is called with their own relay answers -EBUSY, or
+ * does nothing and logs an error. That holds for each callback, also where the log's is called by a
+ * thread of yours.
  */
 #ifndef HYPERDERP_RELAY_H
 #define HYPERDERP_RELAY_H
@@ -147,7 +148,8 @@ typedef struct hyperderp_peer_event {
 
     /**
      * @name Figures
-     * With DOWN, of all connections that the key has had since UP; 0 with the others. What was
+     * With DOWN, of all connections that the key has had since UP; 0 with the others. What a local
+     * peer has sent and is still on its way is not among them. What was
      * received is final; packets that the kernel takes at this very moment, or that are dropped as
      * they waited when their connection left, are in the counters of the relay alone.
      */
@@ -316,7 +318,8 @@ typedef struct hyperderp_relay_options {
      * peers calls. Called once for each relay that has
      * started, as the last act of the worker that ends last, on its thread, which is the caller's
      * own inside hyperderp_relay_run() and hyperderp_relay_dispatch(). hyperderp_relay_run(),
-     * hyperderp_relay_drain() and hyperderp_relay_stop() return only when it has returned: so it
+     * hyperderp_relay_drain() and hyperderp_relay_stop() return only when it has returned, but for
+     * a stop of a relay that is driven, which waits for no other thread: so it
      * must not wait for them, nor free the relay, but tell somebody who does. It may call
      * hyperderp_relay_counters(), hyperderp_relay_worker() and what every callback may. Not called
      * when a start has failed. May be NULL.

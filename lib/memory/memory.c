@@ -111,20 +111,24 @@ char *memory_strdup(const char *text)
 
 void memory_free(void *block)
 {
+    if (!block)
+        return; /* that chooses nothing */
     const hyperderp_allocator *from = allocator();
-
     if (from == &of_libc)
         free(block);
-    else if (block)
+    else
         from->deallocate(from->user, block);
 }
 
-/* The block that an aligned one lies in is noted in front of it: so an allocator needs no function
- * for those, and none that frees need know which it has. */
+/* An allocator of the program's needs no function for aligned blocks: the block that one lies in is
+ * noted in front of it. */
 void *memory_aligned_alloc(size_t alignment, size_t size)
 {
+    void *aligned;
     size_t bytes;
 
+    if (allocator() == &of_libc)
+        return posix_memalign(&aligned, alignment, size) == 0 ? aligned : NULL;
     if (__builtin_add_overflow(size, alignment, &bytes))
         return NULL;
     char *block = memory_alloc(bytes);
@@ -141,6 +145,10 @@ void memory_aligned_free(void *aligned)
 
     if (!aligned)
         return;
+    if (allocator() == &of_libc) {
+        free(aligned);
+        return;
+    }
     memcpy(&block, (char *)aligned - sizeof(block), sizeof(block));
     memory_free(block);
 }

@@ -57,7 +57,7 @@ void hyperderp_admission_deny(hyperderp_admission *ticket, const char *reason)
     ticket->verdict = HYPERDERP_DENY;
     if (reason)
         utf8_copy_printable(ticket->reason, HYPERDERP_MAX_DENY_REASON, reason,
-                            strnlen(reason, HYPERDERP_MAX_DENY_REASON + 1));
+                            strnlen(reason, HYPERDERP_MAX_DENY_REASON + UTF8_MAX_SIZE));
     send_answer(ticket);
 }
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <unistd.h>
 
 #include "relay/relay.h"
 #include "relay/within.h"
@@ -69,7 +68,18 @@ int hyperderp_relay_worker_fd(const hyperderp_relay *relay, unsigned number)
  * nobody is. So who reads it there without a lock knows that the worker is his; anything else is
  * decided under relay->lock. */
 
-static bool is_mine(const struct worker *worker, pid_t self)
+/* Not the kernel's number, which another thread has when this one has ended. */
+static thread_number this_thread(void)
+{
+    static _Atomic thread_number last;
+    static _Thread_local thread_number own;
+
+    if (own == 0)
+        own = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    return own;
+}
+
+static bool is_mine(const struct worker *worker, thread_number self)
 {
     return atomic_load_explicit(&worker->driver, memory_order_relaxed) == self;
 }
@@ -79,23 +89,23 @@ static bool has_ended(const struct worker *worker)
     return atomic_load_explicit(&worker->ended, memory_order_acquire);
 }
 
-/* 1 when the worker is the calling thread's, as which it takes one that is nobody's yet; 0 when it
- * is on its way to the end with another one; -EBUSY. */
-static int claim(struct worker *worker, pid_t self, bool to_end)
+/* 0 when the worker is the calling thread's, as which it takes one that is nobody's yet; -EAGAIN
+ * when it is on its way to the end with another one; -EBUSY. */
+static int claim(struct worker *worker, thread_number self, bool to_end)
 {
     hyperderp_relay *relay = worker->relay;
     int result = -EBUSY;
 
     pthread_mutex_lock(&relay->lock);
-    pid_t driver = atomic_load_explicit(&worker->driver, memory_order_relaxed);
+    thread_number driver = atomic_load_explicit(&worker->driver, memory_order_relaxed);
     if (driver == 0) {
         atomic_store_explicit(&worker->driver, self, memory_order_relaxed);
         worker->is_ending = to_end;
-        result = 1;
-    } else if (driver == self) {
-        result = 1;
-    } else if (worker->is_ending) {
         result = 0;
+    } else if (driver == self) {
+        result = 0;
+    } else if (worker->is_ending) {
+        result = -EAGAIN;
     }
     pthread_mutex_unlock(&relay->lock);
     return result;
@@ -138,20 +148,13 @@ static int take_turns(struct worker *worker)
     return result;
 }
 
-/* The last that is done with a worker. */
-static void ended(struct worker *worker)
-{
-    atomic_store_explicit(&worker->ended, true, memory_order_release);
-    relay_worker_ended(worker->relay);
-}
-
 /* The worker is the calling thread's, which is in no dispatch. Returns as worker_turn(). */
 static int dispatch(struct worker *worker)
 {
     struct within here;
     int result = 1;
 
-    within_enter(&here, &worker->relay->log, false);
+    within_enter(&here, &worker->relay->log, WITHIN_WORKER);
     if (!worker->has_begun)
         result = begin(worker);
     bool failed = result < 0; /* to begin: then it has ended */
@@ -159,14 +162,14 @@ static int dispatch(struct worker *worker)
         result = take_turns(worker);
     within_leave(&here);
     if (failed || result == 0)
-        ended(worker);
+        relay_worker_ended(worker);
     return result;
 }
 
 int hyperderp_relay_dispatch(hyperderp_relay *relay, unsigned number)
 {
     struct worker *worker = find(relay, number);
-    pid_t self = gettid();
+    thread_number self = this_thread();
 
     if (!worker)
         return -EINVAL;
@@ -174,14 +177,16 @@ int hyperderp_relay_dispatch(hyperderp_relay *relay, unsigned number)
         return -EBUSY;
     if (has_ended(worker))
         return 0;
-    int error = is_mine(worker, self) ? 1 : claim(worker, self, false);
-    return error == 1 ? dispatch(worker) : error;
+    int error = is_mine(worker, self) ? 0 : claim(worker, self, false);
+    if (error == -EAGAIN)
+        return 1; /* not yet */
+    return error ? error : dispatch(worker);
 }
 
 /* ---- Ends ------------------------------------------------------------------------------------ */
 
 /* Fills in the files of the calling thread's workers that have not ended; returns their number. */
-static unsigned mine(const hyperderp_relay *relay, pid_t self, struct pollfd *files,
+static unsigned mine(const hyperderp_relay *relay, thread_number self, struct pollfd *files,
                      struct worker **workers)
 {
     unsigned count = 0;
@@ -216,7 +221,7 @@ void driven_run(hyperderp_relay *relay, int64_t until)
 {
     struct pollfd files[RELAY_MAX_WORKERS];
     struct worker *workers[RELAY_MAX_WORKERS];
-    pid_t self = gettid();
+    thread_number self = this_thread();
     unsigned count;
 
     if (within_relay(&relay->log))
@@ -234,7 +239,7 @@ void driven_run(hyperderp_relay *relay, int64_t until)
 
 void driven_stop(hyperderp_relay *relay)
 {
-    pid_t self = gettid();
+    thread_number self = this_thread();
 
     if (within_relay(&relay->log))
         return;
@@ -245,13 +250,14 @@ void driven_stop(hyperderp_relay *relay)
 
 void driven_end(hyperderp_relay *relay)
 {
-    pid_t self = gettid();
+    thread_number self = this_thread();
     bool more = true;
 
-    driven_stop(relay);
+    /* Others' workers first: one of this thread's may wait for a client of theirs. */
+    relay_advance(relay, RELAY_STOPPING);
     for (unsigned i = 0; i < relay->worker_count; i++) {
         struct worker *worker = relay->workers[i];
-        if (has_ended(worker))
+        if (has_ended(worker) || claim(worker, self, true) == 0)
             continue;
         atomic_store_explicit(&worker->driver, self, memory_order_relaxed);
         worker_abandon(worker);

@@ -22,18 +22,21 @@
 #define MAX_SPREAD_MS 60000
 
 /* The worker that ends last says so before anybody who waits for the end hears of it. */
-void relay_worker_ended(hyperderp_relay *relay)
+void relay_worker_ended(struct worker *worker)
 {
+    hyperderp_relay *relay = worker->relay;
+
     pthread_mutex_lock(&relay->lock);
     bool is_last = --relay->working == 0 && relay->attach_error == 0;
     pthread_mutex_unlock(&relay->lock);
     if (is_last && relay->drained) {
         struct within here;
-        within_enter(&here, &relay->log, false);
+        within_enter(&here, &relay->log, WITHIN_WORKER);
         relay->drained(relay->user);
         within_leave(&here);
     }
     pthread_mutex_lock(&relay->lock);
+    atomic_store_explicit(&worker->ended, true, memory_order_release);
     relay->running--;
     pthread_cond_broadcast(&relay->changed);
     pthread_mutex_unlock(&relay->lock);
@@ -45,7 +48,7 @@ static void run_worker(struct worker *worker)
     hyperderp_relay *relay = worker->relay;
     struct within here;
 
-    within_enter(&here, &relay->log, false);
+    within_enter(&here, &relay->log, WITHIN_WORKER);
     int error = worker_attach(worker);
     pthread_mutex_lock(&relay->lock);
     if (error)
@@ -60,7 +63,7 @@ static void run_worker(struct worker *worker)
         relay_advance(relay, RELAY_STOPPING);
     within_leave(&here);
 
-    relay_worker_ended(relay);
+    relay_worker_ended(worker);
 }
 
 static void *worker_thread(void *arg)

@@ -130,7 +130,7 @@ void local_peer_gone(struct sink *sink, const hyperderp_key *peer, enum peer_gon
 {
     struct hyperderp_local_peer *local = local_of(sink);
 
-    if (!local->peer_gone || !enter(local))
+    if (!local->peer_gone || relay_phase(local->relay) >= RELAY_DRAINING || !enter(local))
         return;
     local->peer_gone(local->user, peer,
                      reason == PEER_GONE_NOT_HERE ? HYPERDERP_GONE_NOT_HERE : HYPERDERP_GONE_LEFT);
@@ -323,6 +323,8 @@ int hyperderp_local_peer_send(hyperderp_local_peer *local, const hyperderp_key *
     enum relay_phase phase = relay_phase(local->relay);
     if (phase == RELAY_NEW || phase >= RELAY_DRAINING)
         return phase == RELAY_NEW ? -EBUSY : -ESHUTDOWN;
+    if (within_place(&local->relay->log, WITHIN_EVENT)) /* the look-up would wait for itself */
+        return -EBUSY;
     struct peer *peer = route_find(&local->relay->routes, to, &sink);
     if (!peer)
         return -ENOENT;
@@ -396,10 +398,7 @@ int hyperderp_relay_add_local_peer(hyperderp_relay *relay,
     struct hyperderp_local_peer *local = make(relay, &options);
     if (!local)
         return -ENOMEM;
-    struct within here; /* peer_changed() is called */
-    within_enter(&here, &relay->log, false);
     error = route_join(&relay->routes, &options.key, &local->sink, &local->peer);
-    within_leave(&here);
     if (error) {
         sink_unref(&local->sink);
         return error;
@@ -430,10 +429,7 @@ static void retire(struct hyperderp_local_peer *local)
         local->next->prev = local->prev;
     pthread_mutex_unlock(&relay->locals.lock);
     add_relaxed(&relay->locals.count, (uint64_t)-1);
-    struct within here;
-    within_enter(&here, &relay->log, false);
     (void)route_leave(&relay->routes, local->peer, &local->sink);
-    within_leave(&here);
     watch_note(home_of(local), &local->peer->key);
     close_calls(local);
 }

@@ -21,7 +21,7 @@ void log_line(const struct log *log, hyperderp_log_level level, const char *form
         if ((unsigned char)*at < 0x20 || *at == 0x7f)
             *at = '?';
     struct within here;
-    within_enter(&here, log, true);
+    within_enter(&here, log, WITHIN_LINE);
     log->write(log->user, level, line);
     within_leave(&here);
 }

@@ -3,6 +3,7 @@
 #include "relay/peer_event.h"
 
 #include "relay/peer.h"
+#include "relay/within.h"
 #include "relay/worker.h"
 #include "wire/frame.h"
 
@@ -49,10 +50,14 @@ static void tell(const struct peer_callbacks *callbacks, hyperderp_peer_event_ty
 void peer_event_tell(const struct peer_callbacks *callbacks, hyperderp_peer_event_type type,
                      struct peer *peer, const struct sink *sink)
 {
+    struct within here;
+
+    within_enter(&here, callbacks->log, WITHIN_EVENT);
     if (callbacks->peer_changed && (type == HYPERDERP_PEER_UP || type == HYPERDERP_PEER_DOWN))
         callbacks->peer_changed(callbacks->user, &peer->key, type == HYPERDERP_PEER_UP);
     if (callbacks->peer_event)
         tell(callbacks, type, peer, sink);
+    within_leave(&here);
 }
 
 const char *hyperderp_peer_event_name(hyperderp_peer_event_type type)

@@ -5,11 +5,13 @@
 
 #include <hyperderp/relay.h>
 
+struct log;
 struct peer;
 struct sink;
 
 /* As in hyperderp_relay_options; each may be NULL. */
 struct peer_callbacks {
+    const struct log *log; /* of the relay, see within.h */
     void *user;
     void (*peer_changed)(void *user, const hyperderp_key *peer, bool up);
     void (*peer_event)(void *user, const hyperderp_peer_event *event);

@@ -148,7 +148,8 @@ static int make_relay(hyperderp_relay **out, const hyperderp_relay_options *opti
         return -ENOMEM;
     memset(relay, 0, sizeof(*relay));
     set_options(relay, options);
-    route_init(&relay->routes, &(struct peer_callbacks){.user = options->user,
+    route_init(&relay->routes, &(struct peer_callbacks){.log = &relay->log,
+                                                        .user = options->user,
                                                         .peer_changed = options->peer_changed,
                                                         .peer_event = options->peer_event});
     addresses_init(&relay->addresses);
@@ -269,17 +270,22 @@ int hyperderp_relay_listener_fd(const hyperderp_relay *relay, int listener)
 /* Some workers may never have run, when others of the same start could not. */
 static void refuse_messages(hyperderp_relay *relay)
 {
+    struct within here;
+
+    within_enter(&here, &relay->log, WITHIN_WORKER);
     for (unsigned i = 0; relay->workers && i < relay->worker_count; i++)
         worker_refuse(relay->workers[i]);
+    within_leave(&here);
 }
 
 void hyperderp_relay_free(hyperderp_relay *relay)
 {
     if (!relay || within_refuses(&relay->log, "hyperderp_relay_free"))
         return;
-    hyperderp_relay_stop(relay);
     if (relay->is_driven)
         driven_end(relay);
+    else
+        hyperderp_relay_stop(relay);
     refuse_messages(relay);
     local_destroy(relay);
     mesh_destroy(&relay->mesh);

@@ -127,8 +127,8 @@ static inline enum relay_phase relay_phase(const struct hyperderp_relay *relay)
 /* From new to running, once: 0 or -EBUSY. Needs the life lock. */
 int relay_begin(struct hyperderp_relay *relay);
 
-/* A worker has taken its last turn. */
-void relay_worker_ended(struct hyperderp_relay *relay);
+/* A worker has taken its last turn: nothing may be done with it, or the relay, behind this. */
+void relay_worker_ended(struct worker *worker);
 
 /* Moves on to a later phase and tells the workers. Returns false when it is not running, or that
  * far already. Any thread. */

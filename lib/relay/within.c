@@ -6,9 +6,9 @@
 
 static _Thread_local struct within *innermost;
 
-void within_enter(struct within *level, const struct log *log, bool is_line)
+void within_enter(struct within *level, const struct log *log, enum within_place place)
 {
-    *level = (struct within){.log = log, .is_line = is_line, .outer = innermost};
+    *level = (struct within){.log = log, .place = place, .outer = innermost};
     innermost = level;
 }
 
@@ -34,11 +34,11 @@ bool within_relay(const struct log *log)
     return level != NULL;
 }
 
-static bool within_line(const struct log *log)
+bool within_place(const struct log *log, enum within_place place)
 {
     const struct within *level = innermost;
 
-    while (level && (level->log != log || !level->is_line))
+    while (level && (level->log != log || level->place != place))
         level = level->outer;
     return level != NULL;
 }
@@ -47,7 +47,7 @@ bool within_refuses(const struct log *log, const char *function)
 {
     if (!within_relay(log))
         return false;
-    if (!within_line(log))
+    if (!within_place(log, WITHIN_LINE))
         log_line(log, HYPERDERP_LOG_ERROR, "%s() was called from a callback, and does nothing",
                  function);
     return true;

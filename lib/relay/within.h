@@ -11,16 +11,23 @@
 
 #include "relay/log.h"
 
+enum within_place {
+    WITHIN_WORKER, /* its turns, and the callbacks that are made there */
+    WITHIN_LINE,   /* the callback that takes a line of the log */
+    WITHIN_EVENT,  /* peer_changed() and peer_event(), with the lock of a stripe of the route table
+                    */
+};
+
 /* One level, on the stack of who goes in. A relay is told by its log, which callbacks outside of
  * workers come from. */
 struct within {
     const struct log *log;
-    bool is_line; /* in the callback that takes a line of the log */
+    enum within_place place;
     struct within *outer;
 };
 
 /* The calling thread goes in, and out again, in this order. */
-void within_enter(struct within *level, const struct log *log, bool is_line);
+void within_enter(struct within *level, const struct log *log, enum within_place place);
 void within_leave(const struct within *level);
 
 /* Exchanges where a thread is, for what runs several of the relay's threads on one, as the
@@ -29,6 +36,9 @@ struct within *within_exchange(struct within *innermost);
 
 /* Whether the calling thread is inside of this relay. */
 bool within_relay(const struct log *log);
+
+/* Whether it is in this place of it. */
+bool within_place(const struct log *log, enum within_place place);
 
 /* The same; says in the log that a function without a return value does nothing therefore, unless
  * it is the log that the thread is in. */

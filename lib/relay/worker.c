@@ -3,6 +3,7 @@
 #include "relay/worker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "relay/mesh.h"
 #include "relay/stun.h"
 #include "relay/websocket_batch.h"
+#include "relay/within.h"
 
 /* Receive chunks of a worker: 2 MiB, touched only as far as traffic needs it. */
 #define CHUNKS 128
@@ -23,7 +25,8 @@
 #define CIPHER_PAUSE_NS 1000000000
 
 /* Events handled before what they caused is flushed. */
-#define EVENTS_PER_TURN 128
+#define EVENTS_PER_TURN   128
+#define MESSAGES_PER_TURN 256
 
 int64_t worker_clock(void)
 {
@@ -171,13 +174,18 @@ static void handle(struct worker *worker, const struct io_event *events, int cou
         handle_input(worker, &events[i]);
 }
 
-static void deliver_messages(struct worker *worker)
+/* So many at most, as what local peers send are messages too. None is left in the mailbox, but in
+ * worker->messages: the wake-up that came with it is used up. */
+static void deliver_messages(struct worker *worker, unsigned most)
 {
-    struct message *message = mailbox_take(&worker->mailbox);
-    while (message) {
-        struct message *next = message->next;
+    if (!worker->messages)
+        worker->messages = mailbox_take(&worker->mailbox);
+    for (; worker->messages && most > 0; most--) {
+        struct message *message = worker->messages;
+        worker->messages = message->next;
         message->deliver(worker, message);
-        message = next;
+        if (!worker->messages)
+            worker->messages = mailbox_take(&worker->mailbox);
     }
 }
 
@@ -251,14 +259,18 @@ static bool is_done(struct worker *worker)
 {
     return worker->phase >= RELAY_DRAINING &&
            atomic_load_explicit(&worker->load, memory_order_relaxed) == 0 &&
-           worker->drainer_count == 0 && mailbox_close(&worker->mailbox);
+           worker->drainer_count == 0 && !worker->messages && mailbox_close(&worker->mailbox);
 }
 
 int64_t worker_time_to_wait(const struct worker *worker)
 {
     /* Drainers that could not send yet, or have more to send, want a turn at once. */
+    if (worker->flush_head && worker->flush_head->phase != DRAINER_UNARMED)
+        return 0;
+    if (worker->messages)
+        return 0;
     if (worker->flush_head)
-        return worker->flush_head->phase == DRAINER_UNARMED ? TIMER_TICK_NS : 0;
+        return TIMER_TICK_NS;
     /* All chunks are with drainers only for a moment: nobody must sleep while somebody starves. */
     if (worker->starved_head)
         return TIMER_TICK_NS;
@@ -269,7 +281,7 @@ void worker_refuse(struct worker *worker)
 {
     worker->phase = RELAY_STOPPING;
     do
-        deliver_messages(worker);
+        deliver_messages(worker, UINT_MAX);
     while (!mailbox_close(&worker->mailbox));
 }
 
@@ -284,6 +296,8 @@ int worker_attach(struct worker *worker)
     if (error) {
         log_line(&worker->relay->log, HYPERDERP_LOG_ERROR, "worker %u cannot start: %s",
                  worker->index, strerror(-error));
+        /* Local peers send no more then: what one of them answers to itself would have no end. */
+        relay_advance(worker->relay, RELAY_STOPPING);
         worker_refuse(worker);
     }
     return error;
@@ -323,7 +337,7 @@ int worker_turn(struct worker *worker, int64_t timeout_ns)
     counters_set(worker->counters, COUNTER_free_chunks, io_free_chunks(worker->loop));
     timers_run(&worker->timers, worker->now);
     handle(worker, events, count);
-    deliver_messages(worker);
+    deliver_messages(worker, MESSAGES_PER_TURN);
     follow_phase(worker);
     tls_queue_run(worker);
     drainers_flush(worker);
@@ -367,9 +381,14 @@ static void abandon_conn(struct conn *conn)
 
 void worker_abandon(struct worker *worker)
 {
+    struct within here;
+
+    within_enter(&here, &worker->relay->log, WITHIN_WORKER);
     io_driven_abandon(worker->loop);
+    follow_phase(worker); /* the relay stops: nobody is to be told of who goes now */
     for_each_conn(worker, abandon_conn);
     for (uint32_t slot = 0; slot < worker->drainers.count; slot++)
         if (worker->drainers.slots[slot].object)
             abandon_drainer(worker->drainers.slots[slot].object);
+    within_leave(&here);
 }

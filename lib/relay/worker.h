@@ -26,6 +26,9 @@ struct link;
 struct websocket_reader;
 struct websocket_writer;
 
+/* Threads that dispatch are told apart by it (driven.c). */
+typedef uint64_t thread_number;
+
 struct worker {
     /* Fixed after creation. */
     struct hyperderp_relay *relay;
@@ -44,7 +47,7 @@ struct worker {
     bool has_thread;
 
     /* Of a relay that is driven. Shared, see driven.c. */
-    _Atomic pid_t driver; /* the thread that dispatches it, 0: none yet */
+    _Atomic thread_number driver; /* the thread that dispatches it, 0: none yet */
     atomic_bool ended;
     bool is_ending; /* by hyperderp_relay_stop(), not by its dispatches; guarded by relay->lock */
 
@@ -55,10 +58,11 @@ struct worker {
     int64_t now; /* CLOCK_MONOTONIC in ns, of the beginning of the turn */
     struct timers timers;
     struct frame_pool frames;
-    enum relay_phase phase; /* what it has acted upon */
-    uint64_t last_serial;   /* of sinks */
-    uint64_t random;        /* state of worker_random() */
-    bool engine_failed;     /* has been logged */
+    enum relay_phase phase;   /* what it has acted upon */
+    uint64_t last_serial;     /* of sinks */
+    uint64_t random;          /* state of worker_random() */
+    struct message *messages; /* taken, and for the next turns */
+    bool engine_failed;       /* has been logged */
 
     struct slab conns;
     struct conn *starved_head, *starved_tail; /* wait for a receive chunk */

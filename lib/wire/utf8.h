@@ -10,6 +10,8 @@
  * least 1. */
 size_t utf8_size(const uint8_t *text, size_t len);
 
+#define UTF8_MAX_SIZE 4 /* bytes of a character */
+
 /* Copies a text of somebody else's so that it may stand in a log line: control characters and what
  * is not UTF-8 become '?', and what does not fit into max bytes and a NUL is cut off between two
  * characters. */

@@ -182,9 +182,11 @@ missing() {
     fi
 }
 
-# go_in_example ARGUMENT...: the go command, which finds the library, and asks no network.
+# go_in_example ARGUMENT...: the go command, which finds the library, and asks no network. Its cache
+# does not notice that pkg-config names another folder than the time before: these flags it does.
 go_in_example() {
     (cd examples/go && PKG_CONFIG_PATH=$stage/usr/local/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage \
+        CGO_LDFLAGS=-L$stage/usr/local/lib CGO_CFLAGS=-I$stage/usr/local/include \
         LD_LIBRARY_PATH=$stage/usr/local/lib CGO_ENABLED=1 GOTOOLCHAIN=local GOPROXY=off \
         GOFLAGS=-mod=mod GOWORK=off go "$@")
 }
