@@ -496,6 +496,11 @@ static void check_memory(const struct soak *soak)
 
     print_message("resident %.1f MiB in the second third, %.1f MiB in the last; at most %u files\n",
                   before / 1024, after / 1024, soak->most_files);
+    print_message("resident in eighths of the time, MiB:");
+    for (unsigned i = 0; i < 8 && soak->samples >= 8; i++)
+        print_message(" %.1f",
+                      mean(soak->rss_kib + i * (soak->samples / 8), soak->samples / 8) / 1024);
+    print_message("\n");
     assert_true(after < before * 1.05 + 3072);
 }
 
