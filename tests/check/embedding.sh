@@ -140,6 +140,12 @@ check_page() {
                 skip "$page:$line: $language" "$reason"
             fi ;;
         sh-) try "$page:$line: sh" bash -n "$work/$line" ;;
+        json-)
+            if reason=$(can_python); then
+                try "$page:$line: json" python3 -m json.tool "$work/$line"
+            else
+                skip "$page:$line: json" "$reason"
+            fi ;;
         toml-) ;;
         *)
             echo "not ok - $page:$line: a block of '$language $kind', which nothing checks"
