@@ -208,11 +208,12 @@ void fixture_stop(struct fixture *fixture)
     hyperderp_relay_free(fixture->relay);
     fixture->relay = NULL;
     /* The kernel tears a ring down behind the program's back, but its file is gone at once; a
-     * thread that asks the resolver for a link may be left behind for a moment. */
+     * thread that asks the resolver for a link may be left behind for a moment: by this relay, or
+     * by one before, whose file was counted at the start. */
     for (int64_t until = fixture_now_ms() + FIXTURE_PATIENCE_MS;
-         open_files() != fixture->files && fixture_now_ms() < until;)
+         open_files() > fixture->files && fixture_now_ms() < until;)
         usleep(1000);
-    assert_int_equal(open_files(), fixture->files);
+    assert_true(open_files() <= fixture->files);
 }
 
 void fixture_wait(const struct fixture *fixture,
