@@ -24,7 +24,8 @@ struct chat {
     size_t len;
 };
 
-/* A peer may send anything: only what is printable goes to the terminal. */
+/* A peer may send anything: only what is printable goes to the terminal, for which bytes from 0x80
+ * on may be controls, too. */
 static void print_line(const hyperderp_key *from, const uint8_t *text, size_t len)
 {
     char name[HYPERDERP_KEY_TEXT_SIZE];
@@ -32,7 +33,7 @@ static void print_line(const hyperderp_key *from, const uint8_t *text, size_t le
     hyperderp_key_format(from, name);
     printf("%.16s> ", name);
     for (size_t i = 0; i < len; i++)
-        putchar(text[i] >= ' ' && text[i] != 0x7f ? text[i] : '?');
+        putchar(text[i] >= ' ' && text[i] <= '~' ? text[i] : '?');
     putchar('\n');
     fflush(stdout);
 }
@@ -88,6 +89,10 @@ static int read_terminal(struct chat *chat)
             chat->line[chat->len++] = typed[i];
         if (typed[i] != '\n')
             continue;
+        send_line(chat);
+        chat->len = 0;
+    }
+    if (got == 0 && chat->len > 0) { /* a last line need not have an end */
         send_line(chat);
         chat->len = 0;
     }
@@ -161,7 +166,7 @@ static int read_arguments(int argc, char **argv, hyperderp_client_options *optio
 
 int main(int argc, char **argv)
 {
-    char fault[HYPERDERP_FAULT_SIZE], text[HYPERDERP_KEY_TEXT_SIZE];
+    char fault[HYPERDERP_FAULT_SIZE] = "", text[HYPERDERP_KEY_TEXT_SIZE];
     struct chat chat = {.len = 0};
     hyperderp_client_options options;
     hyperderp_key own;
@@ -175,8 +180,9 @@ int main(int argc, char **argv)
     error = read_arguments(argc, argv, &options, &address, &chat.peer);
     if (error)
         return error;
-    if (hyperderp_connection_begin(&chat.connection, address, &options) < 0) {
-        fprintf(stderr, "client-chat: %s\n", fault);
+    error = hyperderp_connection_begin(&chat.connection, address, &options);
+    if (error) {
+        fprintf(stderr, "client-chat: %s\n", *fault ? fault : strerror(-error));
         return 1;
     }
     hyperderp_client_key(hyperderp_connection_client(chat.connection), &own);

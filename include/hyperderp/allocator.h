@@ -50,7 +50,8 @@ typedef struct hyperderp_allocator {
  * all relays, certificates and lists are freed. Not under it: what OpenSSL, libsodium, jansson,
  * liburing, wslay, libipsec-mb and the C library (names that are resolved, threads and their
  * stacks) allocate for themselves; and what is mapped: receive buffers, 2 MiB of addresses for each
- * worker, and the keys of connections, which are kept out of core dumps.
+ * worker, and the keys of a relay's connections, which are kept out of core dumps. The keys of a
+ * hyperderp_client are under it, and wiped before they are given back.
  *
  * @param allocator  the functions; the struct is copied.
  * @return 0; -EINVAL for NULL, or a struct without allocate, reallocate or deallocate; -E2BIG for a

@@ -9,7 +9,10 @@
  *
  * Neither connects again by itself: when a connection ends, an error and its words tell why, and
  * the program decides whether and when to begin another. A relay that restarts says so beforehand,
- * with times (HYPERDERP_MESSAGE_RESTARTING).
+ * with times (HYPERDERP_MESSAGE_RESTARTING). Relays send HYPERDERP_MESSAGE_KEEP_ALIVE about once a
+ * minute: when for two minutes there is no message, the path is dead. The socket of a
+ * hyperderp_connection is told by the system sooner: when what was sent is not acknowledged for 30
+ * seconds, or nothing came for 60 and then three probes were not answered.
  *
  * Threads: one client or connection is used by one thread at a time; different ones have nothing in
  * common. No thread is created.
@@ -80,7 +83,8 @@ typedef struct hyperderp_client_options {
     bool fast_start;
 
     /** The secret of the relay's region, which makes this client a mesh partner
-     * (hyperderp_client_watch()). All zero: none. */
+     * (hyperderp_client_watch()). All zero: none. With HYPERDERP_CLIENT_PLAIN it needs
+     * `server_key`, or whoever answers would be told the secret. */
     uint8_t mesh_key[HYPERDERP_MESH_KEY_SIZE];
 
     const char
@@ -92,8 +96,9 @@ typedef struct hyperderp_client_options {
     /** Bytes that may wait to be sent, from 131,072 to 1 GiB; 0: 262,144. */
     size_t max_output;
 
-    /** Receives why making a client, or opening a connection, failed, in words, "" when it did not:
-     * HYPERDERP_FAULT_SIZE bytes. NULL: not wanted. */
+    /** Receives why making a client, or opening a connection, failed, in words, "" when it did not
+     * or when there is nothing to say but what the error says: HYPERDERP_FAULT_SIZE bytes. Options
+     * whose `size` is wrong leave it alone. NULL: not wanted. */
     char *fault;
 } hyperderp_client_options;
 
@@ -334,8 +339,9 @@ HYPERDERP_API int hyperderp_connection_begin(hyperderp_connection **out, const c
 
 /**
  * The socket, for poll() and the like; do nothing else with it. As long as nothing has come from
- * the relay, hyperderp_connection_process() may put another one, for another address of the name,
- * in its place.
+ * the relay, hyperderp_connection_process(), and _recv(), may put another one, for another address
+ * of the name, in its place: with another number, so that comparing it with the last one tells. The
+ * one before is closed by then, and gone from an epoll set.
  *
  * @param connection  the connection.
  * @return its number; -EINVAL for NULL; -ENOTCONN when there is none any more.
@@ -370,9 +376,11 @@ HYPERDERP_API int hyperderp_connection_process(hyperderp_connection *connection)
  * @param timeout_ms  how long to wait until the system has taken all of it; negative: without
  * bound; 0: not at all. What the system has not taken by then goes with later calls for this
  * connection.
- * @return 0; -ETIMEDOUT when for so long there was no room to let the packet wait in, -ENOBUFS when
- *         there is none with timeout 0; all else as hyperderp_client_send(), or what send() said.
- *         With any of these the packet is not sent, or not whole.
+ * @return 0; -EAGAIN, at once, as long as the socket is not connected, which
+ *         hyperderp_connection_process() and _recv() bring about, or the client has not introduced
+ *         itself; -ETIMEDOUT when for so long there was no room to let the packet wait in, -ENOBUFS
+ *         when there is none with timeout 0; all else as hyperderp_client_send(), or what send()
+ * said. With any of these the packet is not sent, or not whole.
  */
 HYPERDERP_API int hyperderp_connection_send(hyperderp_connection *connection,
                                             const hyperderp_key *to, const void *packet, size_t len,
@@ -383,8 +391,10 @@ HYPERDERP_API int hyperderp_connection_send(hyperderp_connection *connection,
  *
  * @param connection  the connection.
  * @param message     receives it; NULL when there is none.
- * @param timeout_ms  how long to wait for it; negative: without bound; 0: not at all, but what the
- *                    system has received is looked at.
+ * @param timeout_ms  how long to wait for it; negative: without bound; 0: not at all. Then the
+ *                    socket is read once, unless hyperderp_connection_process() has done so since
+ *                    the last -EAGAIN: the messages until -EAGAIN come to an end however much the
+ *                    relay sends, and poll() tells, by level and not by edge, that there is more.
  * @return 0; -EAGAIN when there is none with timeout 0; -ETIMEDOUT when none came; -EINVAL for
  * NULL; -ENOMEM. Or the connection has ended, hyperderp_connection_fault() says why: what connect()
  * or recv() said, such as -ECONNRESET, and as hyperderp_client_next().

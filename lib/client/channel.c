@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "client/client.h"
 #include "memory/memory.h"
 
@@ -27,14 +29,22 @@ int channel_begin_tls(struct channel *ch, struct tls_client *client, const char 
     return channel_send_unsealed(ch, bytes, len);
 }
 
+/* What a buffer holds, packets that were decrypted, shall not be left in freed memory. */
+static void wipe_and_free(uint8_t *buffer, size_t room)
+{
+    if (buffer != NULL)
+        sodium_memzero(buffer, room);
+    memory_free(buffer);
+}
+
 void channel_wipe(struct channel *ch)
 {
     if (ch->tls != NULL)
         client_tls_wipe(ch->tls);
     tls_ciphers_wipe(&ch->ciphers);
     memory_free(ch->tls);
-    memory_free(ch->in);
-    memory_free(ch->out);
+    wipe_and_free(ch->in, ch->in_room);
+    wipe_and_free(ch->out, ch->out_room);
     *ch = (struct channel){.cut = true};
 }
 
@@ -65,10 +75,13 @@ static void compact(struct channel *ch)
 
 static int resize_input(struct channel *ch, size_t room)
 {
-    uint8_t *grown = memory_realloc(ch->in, room);
+    uint8_t *grown = memory_alloc(room);
 
     if (grown == NULL)
         return -ENOMEM;
+    if (ch->raw_end > 0)
+        memcpy(grown, ch->in, ch->raw_end);
+    wipe_and_free(ch->in, ch->in_room);
     ch->in = grown;
     ch->in_room = room;
     return 0;
@@ -80,7 +93,7 @@ static void rewind_input(struct channel *ch)
     ch->start = ch->end = ch->raw_end = 0;
     if (ch->in_room <= KEPT_BUFFER)
         return;
-    memory_free(ch->in);
+    wipe_and_free(ch->in, ch->in_room);
     ch->in = NULL;
     ch->in_room = 0;
 }
@@ -195,7 +208,7 @@ static int make_room(struct channel *ch, size_t len)
     size_t waiting = channel_waiting(ch), room = ch->out_room * 2;
     uint8_t *grown;
 
-    if (ch->cut)
+    if (ch->cut || ch->ended)
         return -EPIPE;
     if (len <= ch->out_room - ch->out_end)
         return 0;
@@ -207,9 +220,12 @@ static int make_room(struct channel *ch, size_t len)
         return 0;
     if (room < waiting + len)
         room = waiting + len;
-    grown = memory_realloc(ch->out, room);
+    grown = memory_alloc(room);
     if (grown == NULL)
         return -ENOMEM;
+    if (waiting > 0)
+        memcpy(grown, ch->out, waiting);
+    wipe_and_free(ch->out, ch->out_room);
     ch->out = grown;
     ch->out_room = room;
     return 0;

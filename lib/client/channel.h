@@ -20,7 +20,8 @@ struct channel {
     /* Of out_room bytes: out_start to out_end are to be sent. */
     uint8_t *out;
     size_t out_room, out_start, out_end;
-    bool cut; /* some of what was to be sent is lost: the relay can make no sense of more */
+    bool cut;   /* some of what was to be sent is lost: the relay can make no sense of more */
+    bool ended; /* close_notify is under way, or was due: nothing may follow */
 
     struct client_tls *tls; /* NULL: plain */
     struct tls_ciphers ciphers;
@@ -63,7 +64,7 @@ static inline size_t channel_waiting(const struct channel *channel)
 
 /* Adds pieces, at most CLIENT_TLS_MAX_PIECES; with TLS sealed. 0; -EAGAIN before the handshake is
  * done; -ENOBUFS when more than limit bytes would wait, -ENOMEM: then nothing was added; -EPIPE
- * when the channel is cut, which any other error does. */
+ * when the channel has ended or is cut, which any other error does. */
 int channel_send(struct channel *channel, const struct iovec *pieces, unsigned count, size_t limit)
     __attribute__((warn_unused_result));
 

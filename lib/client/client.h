@@ -103,7 +103,9 @@ ssize_t client_info_frame(struct client *client, uint8_t *out, size_t room)
  * they were; with CLIENT_MESSAGE_NONE they may be 0: call again when there are more bytes, with
  * those not consumed in front), or -EPROTO when the relay broke the protocol, -ECONNREFUSED when it
  * answered the request with another status than 101, or -ENOMEM. Then *message is untouched and the
- * client broken. A ServerInfo that comes again later is CLIENT_MESSAGE_OTHER. No frame of a relay
+ * client broken. Before ServerInfo there is no other message than SEND_INFO and HEALTH: packets,
+ * and what is said of peers, break the protocol there, all else is skipped. A ServerInfo that comes
+ * again later is CLIENT_MESSAGE_OTHER. No frame of a relay
  * exceeds CLIENT_MAX_FRAME bytes: a buffer of that size always suffices.
  */
 #define CLIENT_MAX_FRAME (FRAME_HEADER_SIZE + FRAME_MAX_SKIPPED)

@@ -19,6 +19,7 @@ struct hyperderp_connection {
     struct addrinfo *addresses;  /* that the name has; until one is connected */
     struct addrinfo *connecting; /* to this one of them; NULL: that is over */
     bool held;                   /* a message that is to be told by the next receiving */
+    bool looked;                 /* the socket was read since receiving has last found nothing */
     int error;                   /* how connecting has failed; 0 */
     char *address;
     char fault[HYPERDERP_FAULT_SIZE];
@@ -45,6 +46,7 @@ static int try_addresses(hyperderp_connection *c, struct addrinfo *at)
     for (c->connecting = NULL; at != NULL; at = at->ai_next) {
         c->fd = dial_begin(at);
         if (c->fd >= 0) {
+            dial_watch(c->fd);
             c->connecting = at;
             return 0;
         }
@@ -65,7 +67,7 @@ static void forget_addresses(hyperderp_connection *c)
 static int go_on_connecting(hyperderp_connection *c)
 {
     struct addrinfo *next = c->connecting->ai_next;
-    int err;
+    int err, failed = c->fd;
 
     if (dial_wait(c->fd, POLLOUT, dial_deadline(0)) == -ETIMEDOUT)
         return 0;
@@ -74,12 +76,12 @@ static int go_on_connecting(hyperderp_connection *c)
         forget_addresses(c);
         return 0;
     }
-    close(c->fd);
     c->fd = -1;
-    if (next != NULL)
-        return try_addresses(c, next);
     c->connecting = NULL;
-    return fail(c, err);
+    /* The new socket first: with the number of the old one nobody would see that it is another. */
+    err = next != NULL ? try_addresses(c, next) : fail(c, err);
+    close(failed);
+    return err;
 }
 
 /* ---- Driving it ---- */
@@ -109,6 +111,7 @@ int hyperderp_connection_process(hyperderp_connection *c)
 
     if (c == NULL)
         return -EINVAL;
+    c->looked = true;
     if (c->error == 0 && c->connecting != NULL)
         err = go_on_connecting(c);
     if (err < 0 || c->error < 0 || c->connecting != NULL)
@@ -144,20 +147,41 @@ static int await(hyperderp_connection *c, int events, int64_t deadline)
     return dial_wait(c->fd, (short)events, deadline);
 }
 
-/* The next message; without waiting at all, or until the deadline. */
-static int next(hyperderp_connection *c, const hyperderp_message **message, bool waits,
-                int64_t deadline)
+/* The next message of those that have come. */
+static int take(hyperderp_connection *c, const hyperderp_message **message)
+{
+    int err = c->error < 0 ? c->error : hyperderp_client_next(c->client, message);
+
+    (void)send_waiting(c); /* of the handshake */
+    return err;
+}
+
+/* The same without waiting. The socket is read at most once between two times that nothing is
+ * found: a relay that sends as fast as the program reads must not keep that from all else. */
+static int next_at_once(hyperderp_connection *c, const hyperderp_message **message)
+{
+    int err = take(c, message);
+
+    if (err == -EAGAIN && !c->looked) {
+        (void)hyperderp_connection_process(c); /* its error is told by take() */
+        err = take(c, message);
+    }
+    if (err == -EAGAIN)
+        c->looked = false;
+    return err;
+}
+
+/* The same until the deadline. */
+static int next(hyperderp_connection *c, const hyperderp_message **message, int64_t deadline)
 {
     bool processed = false;
     int err;
 
     for (;;) {
-        err = c->error < 0 ? c->error : hyperderp_client_next(c->client, message);
-        (void)send_waiting(c); /* of the handshake */
+        err = take(c, message);
+        c->looked = false;
         if (err != -EAGAIN)
             return err;
-        if (processed && !waits)
-            return -EAGAIN;
         /* A relay that sends a frame without end must not keep us here. */
         if (processed && dial_time_left(deadline) == 0)
             return -ETIMEDOUT;
@@ -165,7 +189,7 @@ static int next(hyperderp_connection *c, const hyperderp_message **message, bool
             err = await(c, hyperderp_connection_events(c), deadline);
         if (processed && err < 0)
             return err;
-        (void)hyperderp_connection_process(c); /* its error is told above */
+        (void)hyperderp_connection_process(c); /* its error is told by take() */
         processed = true;
     }
 }
@@ -182,7 +206,7 @@ int hyperderp_connection_recv(hyperderp_connection *c, const hyperderp_message *
         *message = &c->client->message;
         return 0;
     }
-    return next(c, message, timeout_ms != 0, dial_deadline(timeout_ms));
+    return timeout_ms == 0 ? next_at_once(c, message) : next(c, message, dial_deadline(timeout_ms));
 }
 
 /* Waits until all that waits is sent, or the time is over. */
@@ -208,6 +232,9 @@ int hyperderp_connection_send(hyperderp_connection *c, const hyperderp_key *to, 
         return -EINVAL;
     if (c->error < 0)
         return c->error;
+    /* Fast start may have introduced the client, but there is nobody yet; and no room comes up. */
+    if (c->connecting != NULL)
+        return -EAGAIN;
     while ((err = hyperderp_client_send(c->client, to, packet, len)) == -ENOBUFS) {
         size_t waited = channel_waiting(&c->client->channel);
 
@@ -265,6 +292,7 @@ static int begin_copy(hyperderp_connection **out, const char *address,
     hyperderp_connection *c;
     int err;
 
+    session_options_clear_fault(options);
     if (out == NULL)
         return -EINVAL;
     *out = NULL;
@@ -309,7 +337,7 @@ int hyperderp_connection_open(hyperderp_connection **out, const char *address,
     if (err < 0)
         return err;
     while (!(*out)->held) {
-        err = next(*out, &message, true, deadline);
+        err = next(*out, &message, deadline);
         /* What else comes before is dropped; one that sends nothing but that must not keep us. */
         if (err == 0 && message->type != HYPERDERP_MESSAGE_SERVER_INFO &&
             dial_time_left(deadline) == 0)

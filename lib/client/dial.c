@@ -115,6 +115,18 @@ int dial_begin(const struct addrinfo *to)
     return err;
 }
 
+void dial_watch(int fd)
+{
+    static const int one = 1, idle_s = 60, between_s = 10, count = 3, unanswered_ms = 30000;
+
+    /* What cannot be set leaves the system's own values, which are longer. */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof(between_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, sizeof(unanswered_ms));
+}
+
 int dial_finish(int fd)
 {
     socklen_t len = sizeof(int);

@@ -26,6 +26,10 @@ int dial_look_up(const char *address, struct addrinfo **list);
 int dial_begin(const struct addrinfo *to);
 int dial_finish(int fd);
 
+/* Has the system notice when a connection's path is dead: nothing of a TCP socket otherwise does,
+ * as long as only receiving is waited for. */
+void dial_watch(int fd);
+
 /* Connects. A non-blocking socket, or -EINVAL for an address of another form, -ENOENT for a name
  * that does not resolve, -ETIMEDOUT, what connect() said. */
 int dial(const char *address, int64_t deadline);

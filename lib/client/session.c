@@ -72,9 +72,16 @@ int session_received(hyperderp_client *s, int result)
 {
     if (result == 0 || s->error < 0)
         return s->error;
-    if (result == -EPROTO)
+    /* recv() may say the same of a socket, with TLS or without. */
+    if (result == -EPROTO && s->channel.tls != NULL && s->channel.tls->fault[0] != '\0')
         return fail(s, result, "TLS: %s", s->channel.tls->fault);
     return fail(s, result, "%s", strerror(-result));
+}
+
+/* Behind hyperderp_client_finish() the handshake cannot go on: it would have to send. */
+static int fail_as_finished(hyperderp_client *s)
+{
+    return fail(s, -EPIPE, "the client has ended the connection before the relay let it in");
 }
 
 /* ---- The beginning ---- */
@@ -238,7 +245,7 @@ int session_next(hyperderp_client *s, struct client_message *message)
             return s->error;
         if (!channel_is_ready(&s->channel))
             return nothing_more(s);
-        if (!s->begun && begin(s) < 0)
+        if (!s->begun && (s->finished ? fail_as_finished(s) : begin(s)) < 0)
             return s->error;
         n = read_message(s, message);
         if (n < 0)
@@ -249,7 +256,7 @@ int session_next(hyperderp_client *s, struct client_message *message)
             s->restarting = true;
         if (message->type != CLIENT_MESSAGE_SEND_INFO)
             return 0;
-        if (introduce(s) < 0)
+        if ((s->finished ? fail_as_finished(s) : introduce(s)) < 0)
             return s->error;
     }
 }

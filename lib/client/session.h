@@ -53,6 +53,8 @@ int session_new_public(hyperderp_client **out, const hyperderp_client_options *o
  * -EINVAL. The copy is to be wiped by session_options_wipe(). */
 int session_options_copy(hyperderp_client_options *out, const hyperderp_client_options *options)
     __attribute__((warn_unused_result));
+/* Makes the caller's fault "", as far as the options have one, before anything can fail. */
+void session_options_clear_fault(const hyperderp_client_options *options);
 void session_options_wipe(hyperderp_client_options *options);
 
 /* Goes on after what came. 0 with a message; -EAGAIN; how it has ended. */

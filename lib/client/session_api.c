@@ -12,6 +12,7 @@ int hyperderp_client_new(hyperderp_client **out, const hyperderp_client_options 
     char fault[HYPERDERP_FAULT_SIZE];
     int err;
 
+    session_options_clear_fault(options);
     if (!out)
         return -EINVAL;
     *out = NULL;
@@ -206,7 +207,7 @@ int hyperderp_client_finish(hyperderp_client *client)
         if (err < 0)
             return err;
     }
-    client->finished = true;
+    client->finished = client->channel.ended = true;
     return 0;
 }
 

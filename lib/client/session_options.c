@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From the options of a program to a client: defaults, checks, whom it trusts. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,13 +26,19 @@ void hyperderp_client_options_init_sized(hyperderp_client_options *options, size
     memcpy(options, &defaults, size < sizeof(defaults) ? size : sizeof(defaults));
 }
 
+void session_options_clear_fault(const hyperderp_client_options *options)
+{
+    const size_t end = offsetof(hyperderp_client_options, fault) + sizeof(options->fault);
+
+    /* One with an absurd size was never set up, nor was its pointer. */
+    if (options && options->size >= end && options->size <= SIZED_MOST && options->fault)
+        options->fault[0] = '\0';
+}
+
 int session_options_copy(hyperderp_client_options *out, const hyperderp_client_options *options)
 {
     hyperderp_client_options_init(out);
-    int error = sized_read(out, sizeof(*out), options);
-    if (error == 0 && out->fault)
-        out->fault[0] = '\0';
-    return error;
+    return sized_read(out, sizeof(*out), options);
 }
 
 void session_options_wipe(hyperderp_client_options *options)
@@ -61,6 +68,10 @@ static int check(const hyperderp_client_options *options, char *fault)
         return say(fault, "options.server_name is of no use without TLS");
     if (options->fast_start && plain && hyperderp_key_is_zero(&options->server_key))
         return say(fault, "options.fast_start without TLS needs options.server_key");
+    /* In the clear whoever answers would be told the secret of the region. */
+    if (plain && !sodium_is_zero(options->mesh_key, sizeof(options->mesh_key)) &&
+        hyperderp_key_is_zero(&options->server_key))
+        return say(fault, "options.mesh_key without TLS needs options.server_key");
     if (options->max_output &&
         (options->max_output < MIN_OUTPUT || options->max_output > MAX_OUTPUT))
         return say(fault, "options.max_output is from 131,072 to 1 GiB");

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The public client against whatever relay: all that it can ask for, and what must come of it. The
  * tests in tests/interop start it, against derper too.
- *     exercise [-p] [-h sha256-raw:HEX] [-f] [-m MESHKEY] ADDRESS   does everything once
+ *     exercise [-p] [-k NODEKEY] [-h sha256-raw:HEX] [-f] [-m MESHKEY] ADDRESS
+ *                                  does everything once
  *     exercise [...] -e ADDRESS    prints its key, and sends each packet back, until input ends
- * -p: without TLS; -f: fast start. Exit status 0, or 1 with a line that says what failed. */
+ * -p: without TLS; -k: the key that the relay must have; -f: fast start. Exit status 0, or 1 with a
+ * line that says what failed. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -206,10 +208,14 @@ int main(int argc, char **argv)
     options.app_name = "exercise";
     options.can_ack_pings = true;
     options.fault = fault;
-    while ((option = getopt(argc, argv, "ph:fm:e")) != -1) {
+    while ((option = getopt(argc, argv, "pk:h:fm:e")) != -1) {
         switch (option) {
         case 'p':
             options.security = HYPERDERP_CLIENT_PLAIN;
+            break;
+        case 'k':
+            if (hyperderp_key_parse(&options.server_key, optarg) < 0)
+                give_up("-k", "a key is expected");
             break;
         case 'h':
             options.security = HYPERDERP_CLIENT_TLS_PIN;

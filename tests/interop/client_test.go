@@ -27,7 +27,8 @@ func exercise(ctx context.Context, t *testing.T, r *relay, args ...string) *exec
 	if node := r.node(); node != nil {
 		args = append(args, "-h", node.CertName)
 	} else {
-		args = append(args, "-p")
+		// In the clear it is the key that tells who may know the mesh key.
+		args = append(args, "-p", "-k", r.publicKey().String())
 	}
 	return exec.CommandContext(ctx, program, append(args, r.address())...)
 }

@@ -614,16 +614,43 @@ static void malformed_server_info(void **state)
     expect_broken(s, -EPROTO);
 }
 
-static void frames_before_server_info_are_read(void **state)
+/* A Health frame says why a client is denied; what else may come there one day is skipped. */
+static void frames_before_server_info(void **state)
 {
     struct script *s = *state;
     struct client_message message;
 
     introduced(s);
     add_frame(s, FRAME_KEEP_ALIVE, 0, 0);
+    add_frame(s, FRAME_RESTARTING, 8, 0);
+    add_frame(s, 0x77, 3, 8);
     assert_int_equal(client_read(&s->client, s->bytes, s->len, &message), s->len);
-    assert_int_equal(message.type, CLIENT_MESSAGE_KEEP_ALIVE);
+    assert_int_equal(message.type, CLIENT_MESSAGE_NONE);
+    add_frame(s, FRAME_KEEP_ALIVE, 0, 0);
+    add_frame(s, FRAME_HEALTH, 4, 0);
+    size_t read = s->len;
+    assert_int_equal(client_read(&s->client, s->bytes, s->len, &message), s->len);
+    assert_int_equal(message.type, CLIENT_MESSAGE_HEALTH);
+    assert_int_equal(message.len, 4);
     assert_int_equal(s->client.state, CLIENT_INFO);
+    add_server_info(s);
+    assert_int_equal(client_read(&s->client, s->bytes + read, s->len - read, &message),
+                     s->len - read);
+    assert_int_equal(message.type, CLIENT_MESSAGE_SERVER_INFO);
+}
+
+/* Whoever has seen a relay's key can tell it; only who owns it can make a ServerInfo. */
+static void nothing_is_believed_before_server_info(void **state)
+{
+    static const uint8_t types[] = {FRAME_RECV_PACKET, FRAME_PEER_GONE, FRAME_PEER_PRESENT,
+                                    FRAME_PING, FRAME_PONG};
+    struct script *s = *state;
+
+    for (size_t i = 0; i < sizeof(types); i++) {
+        introduced(s);
+        add_frame(s, types[i], 40, 0);
+        expect_broken(s, -EPROTO);
+    }
 }
 
 static void repeated_server_info_is_passed_on(void **state)
@@ -707,7 +734,8 @@ int main(void)
         TEST(endless_response),
         TEST(malformed_server_key),
         TEST(malformed_server_info),
-        TEST(frames_before_server_info_are_read),
+        TEST(frames_before_server_info),
+        TEST(nothing_is_believed_before_server_info),
         TEST(repeated_server_info_is_passed_on),
         TEST(impossible_lengths),
         cmocka_unit_test(packet_header_is_a_send_packet),

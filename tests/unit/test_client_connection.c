@@ -8,16 +8,22 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "relay_fixture.h"
 #include "tls_relay.h"
+#include "wire/frame.h"
+#include "wire/hello.h"
 
 #define PATIENCE FIXTURE_PATIENCE_MS
 
@@ -228,6 +234,7 @@ static void who_watches(void **state)
     fixture_start(&fixture, &options, 0);
     client = options_for(&fixture);
     client.mesh_key[3] = 5;
+    client.server_key = fixture.key;
     hyperderp_connection *watcher = open_with(&fixture, &client);
     assert_int_equal(hyperderp_client_watch(hyperderp_connection_client(watcher)), 0);
     hyperderp_key own = key_of(watcher);
@@ -259,6 +266,7 @@ static void a_wrong_mesh_key(void **state)
     fixture_start(&fixture, &options, 0);
     client = options_for(&fixture);
     client.mesh_key[3] = 6;
+    client.server_key = fixture.key;
     hyperderp_connection *connection = open_with(&fixture, &client);
     assert_int_equal(hyperderp_client_watch(hyperderp_connection_client(connection)), 0);
     int err = read_to_the_end(connection);
@@ -533,6 +541,186 @@ static void addresses_that_are_none(void **state)
     assert_non_null(strstr(fault, "server_key"));
 }
 
+/* ---- A relay by hand ---- */
+
+/* What is asked for comes true at once; receiving then tells. */
+static hyperderp_connection *begin_fast(const char *address, const hyperderp_key *relay)
+{
+    hyperderp_client_options options;
+    hyperderp_connection *connection;
+
+    plain_options(&options);
+    options.fast_start = true;
+    options.server_key = *relay;
+    assert_int_equal(hyperderp_connection_begin(&connection, address, &options), 0);
+    return connection;
+}
+
+static const hyperderp_key relay_key = {{9, 1}};
+
+/* Fast start introduces the client before it is connected; sending says so, however long it may
+ * take, and does not turn in circles. */
+static void sending_before_it_is_connected(void **state)
+{
+    static const int timeouts[] = {0, 30, -1};
+    char address[32];
+    int fd = somewhere(true, address);
+
+    (void)state;
+    hyperderp_connection *connection = begin_fast(address, &relay_key);
+    for (size_t i = 0; i < sizeof(timeouts) / sizeof(timeouts[0]); i++)
+        assert_int_equal(hyperderp_connection_send(connection, &nobody, "x", 1, timeouts[i]),
+                         -EAGAIN);
+    assert_int_equal(hyperderp_connection_process(connection), 0);
+    assert_int_equal(hyperderp_connection_send(connection, &nobody, "x", 1, PATIENCE), 0);
+    hyperderp_connection_close(connection);
+    close(fd);
+}
+
+static void tell_health(int fd)
+{
+    uint8_t frame[FRAME_HEADER_SIZE + 8];
+    size_t len = frame_encode_health(frame, "ill");
+
+    assert_int_equal(send(fd, frame, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+/* Takes messages, for each of which the relay sends one more. Returns their number. */
+static unsigned take_from_a_spring(hyperderp_connection *connection, int fd)
+{
+    const hyperderp_message *message;
+    unsigned got = 0;
+    int err;
+
+    while (got < 1000 && (err = hyperderp_connection_recv(connection, &message, 0)) == 0) {
+        assert_int_equal(message->type, HYPERDERP_MESSAGE_HEALTH);
+        tell_health(fd);
+        got++;
+    }
+    if (got < 1000)
+        assert_int_equal(err, -EAGAIN);
+    return got;
+}
+
+/* A relay that sends as fast as the program reads leaves it the time for all else. */
+static void messages_without_end(void **state)
+{
+    uint8_t hello[HELLO_SERVER_KEY_SIZE];
+    char address[32];
+    int listener = somewhere(true, address);
+
+    (void)state;
+    hyperderp_connection *connection = begin_fast(address, &relay_key);
+    int fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    /* What is sent is there: nothing waits for an acknowledgement. */
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0);
+    size_t len = hello_server_key_encode(hello, &relay_key);
+    assert_int_equal(send(fd, hello, len, MSG_NOSIGNAL), (ssize_t)len);
+    tell_health(fd);
+    tell_health(fd);
+    poll_for(&connection, 1);
+    assert_int_equal(take_from_a_spring(connection, fd), 2);
+    /* Whoever never calls process() gets on as well, by one reading at a time. */
+    assert_int_equal(take_from_a_spring(connection, fd), 2);
+    assert_int_equal(take_from_a_spring(connection, fd), 2);
+    hyperderp_connection_close(connection);
+    close(fd);
+    close(listener);
+}
+
+/* Who only waits to receive must be told by the system that the path is dead. */
+static void a_path_is_watched(void **state)
+{
+    static const struct {
+        int level, option, value;
+    } expected[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},          {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 10},       {IPPROTO_TCP, TCP_KEEPCNT, 3},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, 30000},
+    };
+    char address[32];
+    int listener = somewhere(true, address);
+
+    (void)state;
+    hyperderp_connection *connection = begin_fast(address, &relay_key);
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        int value = -1;
+        socklen_t len = sizeof(value);
+
+        assert_int_equal(getsockopt(hyperderp_connection_fd(connection), expected[i].level,
+                                    expected[i].option, &value, &len),
+                         0);
+        assert_int_equal(value, expected[i].value);
+    }
+    hyperderp_connection_close(connection);
+    close(listener);
+}
+
+/* ---- A name with two addresses ---- */
+
+static char both_addresses[2][32];
+
+/* The resolver, that knows one name more: "both:0" is both_addresses. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+    memcpy(&real, &symbol, sizeof(real));
+    if (!name || strcmp(name, "both") != 0)
+        return real(name, service, hints, out);
+    /* The C library frees a list one by one, wherever they come from. */
+    int err = real("127.0.0.1", strchr(both_addresses[0], ':') + 1, hints, out);
+    return err ? err
+               : real("127.0.0.1", strchr(both_addresses[1], ':') + 1, hints, &(*out)->ai_next);
+}
+
+static int connect_to(const char *address)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    at.sin_port = htons((uint16_t)atoi(strchr(address, ':') + 1));
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    return fd;
+}
+
+/* The socket for the second address has another number than that for the first, or nobody would
+ * know that it is to be added to an epoll set. */
+static void another_socket(void **state)
+{
+    hyperderp_client_options options;
+    hyperderp_connection *connection;
+    int listeners[2], filler;
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        listeners[i] = somewhere(true, both_addresses[i]);
+    /* One that has no room for one more connection, so that connecting takes its time... */
+    assert_int_equal(listen(listeners[0], 0), 0);
+    filler = connect_to(both_addresses[0]);
+    plain_options(&options);
+    assert_int_equal(hyperderp_connection_begin(&connection, "both:0", &options), 0);
+    int before = hyperderp_connection_fd(connection);
+    assert_int_equal(hyperderp_connection_process(connection), 0);
+    assert_int_equal(hyperderp_connection_fd(connection), before);
+    /* ... and then nobody is there, as the system's next try finds. */
+    assert_int_equal(shutdown(listeners[0], SHUT_RDWR), 0);
+    poll_for(&connection, 1);
+    assert_true(hyperderp_connection_fd(connection) >= 0);
+    assert_int_not_equal(hyperderp_connection_fd(connection), before);
+    poll_for(&connection, 1);
+    int accepted = accept(listeners[1], NULL, NULL);
+    assert_true(accepted >= 0);
+    hyperderp_connection_close(connection);
+    close(accepted);
+    close(filler);
+    close(listeners[0]);
+    close(listeners[1]);
+}
+
 /* ---- A relay that does not read ---- */
 
 static int may_go_on[2]; /* a pipe */
@@ -608,6 +796,10 @@ int main(void)
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(nobody_answers),
         cmocka_unit_test(addresses_that_are_none),
+        cmocka_unit_test(sending_before_it_is_connected),
+        cmocka_unit_test(messages_without_end),
+        cmocka_unit_test(a_path_is_watched),
+        cmocka_unit_test(another_socket),
         cmocka_unit_test(output_that_nobody_takes),
     };
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <hyperderp/allocator.h>
 #include <hyperderp/client.h>
 
+#include "client/session.h"
 #include "relay_fixture.h"
 #include "wire/hello.h"
 #include "wire/http.h"
@@ -25,6 +28,44 @@
 
 static const hyperderp_key other = {{9, 8, 7}};
 static char fault[HYPERDERP_FAULT_SIZE];
+
+/* ---- What is left in freed memory ---- */
+
+#define SECRET "what was said in confidence"
+
+static unsigned left_behind; /* blocks that were freed with that in them */
+
+static void *my_allocate(void *user, size_t bytes)
+{
+    (void)user;
+    return malloc(bytes);
+}
+
+static void look_into(const void *block)
+{
+    if (memmem(block, malloc_usable_size((void *)(uintptr_t)block), SECRET, strlen(SECRET)))
+        left_behind++;
+}
+
+static void my_deallocate(void *user, void *block)
+{
+    (void)user;
+    look_into(block);
+    free(block);
+}
+
+/* Always moves. */
+static void *my_reallocate(void *user, void *block, size_t bytes)
+{
+    size_t old = malloc_usable_size(block);
+    void *moved = malloc(bytes);
+
+    if (!moved)
+        return NULL;
+    memcpy(moved, block, old < bytes ? old : bytes);
+    my_deallocate(user, block);
+    return moved;
+}
 
 /* ---- A relay of bytes ---- */
 
@@ -302,6 +343,7 @@ static void every_request(void **state)
     struct script *s = *state;
 
     s->options.mesh_key[5] = 9;
+    s->options.server_key = s->key;
     s->options.app_name = "tester";
     s->options.is_prober = s->options.can_ack_pings = true;
     join(s);
@@ -345,6 +387,24 @@ static void nothing_is_sent_behind_the_end(void **state)
     assert_int_equal(hyperderp_client_finish(s->client), -EPIPE);
     assert_int_equal(hyperderp_client_send(s->client, &other, "x", 1), -EPIPE);
     assert_int_equal(hyperderp_client_ping(s->client, data), -EPIPE);
+    assert_int_equal(take_output(s->client, said, sizeof(said)), 0);
+}
+
+/* Nor is the handshake, when it is ended in the midst of that. */
+static void nor_is_the_handshake(void **state)
+{
+    struct script *s = *state;
+    uint8_t frame[HELLO_SERVER_KEY_SIZE], said[4096];
+
+    make_client(s);
+    assert_true(take_output(s->client, said, sizeof(said)) > 0);
+    assert_int_equal(hyperderp_client_finish(s->client), 0);
+    give(s->client, SWITCHING, strlen(SWITCHING));
+    expect_none(s->client);
+    give(s->client, frame, hello_server_key_encode(frame, &s->key));
+    const hyperderp_message *message;
+    assert_int_equal(hyperderp_client_next(s->client, &message), -EPIPE);
+    assert_non_null(strstr(hyperderp_client_fault(s->client), "the client has ended"));
     assert_int_equal(take_output(s->client, said, sizeof(said)), 0);
 }
 
@@ -445,6 +505,37 @@ static void the_largest_frame(void **state)
         assert_int_equal(expect(s->client, HYPERDERP_MESSAGE_OTHER)->len, FRAME_MAX_SKIPPED);
         expect_none(s->client);
     }
+}
+
+/* Of packets nothing stays in memory that was given back: when buffers grow, shrink, or end. */
+static void what_was_said_is_wiped(void **state)
+{
+    static uint8_t packet[FRAME_PACKET_OVERHEAD + HYPERDERP_MAX_PACKET];
+    static uint8_t part[HYPERDERP_CLIENT_MAX_INPUT];
+    struct script *s = *state;
+
+    memcpy(packet, SECRET, strlen(SECRET));
+    left_behind = 0;
+    join(s);
+    for (int i = 0; i < 3; i++) /* the output's buffer grows around it */
+        assert_int_equal(hyperderp_client_send(s->client, &other, packet, HYPERDERP_MAX_PACKET), 0);
+    memset(packet, 0, sizeof(packet));
+    frame_header_encode(part, 0x55, FRAME_MAX_SKIPPED);
+    for (size_t at = 0; at < sizeof(part) - FRAME_HEADER_SIZE - strlen(SECRET); at += 4096)
+        memcpy(part + FRAME_HEADER_SIZE + at, SECRET, strlen(SECRET));
+    for (size_t given = 0; given < CLIENT_MAX_FRAME; given += sizeof(part)) {
+        size_t rest = CLIENT_MAX_FRAME - given;
+        give(s->client, part, rest < sizeof(part) ? rest : sizeof(part));
+        if (rest > sizeof(part))
+            expect_none(s->client);
+    }
+    expect(s->client, HYPERDERP_MESSAGE_OTHER);
+    expect_none(s->client);
+    frame_header_encode(part, 0x55, 1000);
+    give(s->client, part, 500); /* a large buffer was given back for this */
+    hyperderp_client_free(s->client);
+    s->client = NULL;
+    assert_int_equal(left_behind, 0);
 }
 
 /* ---- Hostile relays ---- */
@@ -573,6 +664,47 @@ static void an_info_that_is_forged(void **state)
     expect(s->client, HYPERDERP_MESSAGE_OTHER);
 }
 
+/* Who has but seen a relay's key can tell it: what comes before ServerInfo is not of that relay. */
+static void a_relay_that_proves_nothing(void **state)
+{
+    struct script *s = *state;
+    uint8_t frame[FRAME_PACKET_OVERHEAD + 64];
+    const hyperderp_message *message;
+
+    frame_header_encode(frame, FRAME_RECV_PACKET, HYPERDERP_KEY_SIZE + 5);
+    memcpy(frame + FRAME_HEADER_SIZE, other.bytes, HYPERDERP_KEY_SIZE);
+    memcpy(frame + FRAME_PACKET_OVERHEAD, "hello", 5);
+    s->options.server_key = s->key;
+    make_client(s);
+    say_key(s);
+    give(s->client, frame, FRAME_PACKET_OVERHEAD + 5);
+    assert_int_equal(hyperderp_client_next(s->client, &message), -EPROTO);
+    assert_non_null(strstr(hyperderp_client_fault(s->client), "before its ServerInfo"));
+
+    /* Why it denies a client, it may say. */
+    make_client(s);
+    say_key(s);
+    give(s->client, frame, frame_encode_keep_alive(frame));
+    expect_none(s->client);
+    give(s->client, frame, frame_encode_health(frame, "denied"));
+    assert_int_equal(expect(s->client, HYPERDERP_MESSAGE_HEALTH)->len, 6);
+}
+
+/* recv() may have the error that TLS has. */
+static void an_error_of_the_socket(void **state)
+{
+    struct script *s = *state;
+
+    make_client(s);
+    assert_int_equal(session_received(s->client, -EPROTO), -EPROTO);
+    assert_string_equal(hyperderp_client_fault(s->client), strerror(EPROTO));
+
+    s->options.security = HYPERDERP_CLIENT_TLS;
+    make_client(s);
+    assert_int_equal(session_received(s->client, -EPROTO), -EPROTO);
+    assert_string_equal(hyperderp_client_fault(s->client), strerror(EPROTO));
+}
+
 static void ends_of_the_stream(void **state)
 {
     struct script *s = *state;
@@ -665,9 +797,43 @@ static void options_that_cannot_be(void **state)
     REFUSED(options.server_name = "x", "server_name");
     REFUSED((options.server_name = ".x", options.security = HYPERDERP_CLIENT_TLS), "\".x\"");
     REFUSED(options.fast_start = true, "server_key");
+    REFUSED(options.mesh_key[0] = 1, "mesh_key without TLS needs options.server_key");
     REFUSED(options.max_output = 131071, "max_output");
     REFUSED(options.max_output = SIZE_MAX, "max_output");
 #undef REFUSED
+}
+
+/* A program may print its fault after any error: it never holds what was there before. */
+static void faults_of_every_error(void **state)
+{
+    struct script *s = *state;
+    struct {
+        hyperderp_client_options known;
+        size_t unknown;
+    } newer = {.known = s->options, .unknown = 1};
+    hyperderp_client *client;
+    hyperderp_connection *connection;
+
+    newer.known.size = sizeof(newer);
+    snprintf(fault, sizeof(fault), "old");
+    assert_int_equal(hyperderp_client_new(&client, &newer.known), -E2BIG);
+    assert_string_equal(fault, "");
+    snprintf(fault, sizeof(fault), "old");
+    assert_int_equal(hyperderp_client_new(NULL, &s->options), -EINVAL);
+    assert_string_equal(fault, "");
+    snprintf(fault, sizeof(fault), "old");
+    assert_int_equal(hyperderp_connection_begin(&connection, "[::1]:1", &newer.known), -E2BIG);
+    assert_string_equal(fault, "");
+    snprintf(fault, sizeof(fault), "old");
+    assert_int_equal(hyperderp_connection_open(&connection, NULL, &s->options, 0), -EINVAL);
+    assert_string_equal(fault, "");
+
+    /* Options that end before it have none. */
+    snprintf(fault, sizeof(fault), "old");
+    s->options.size = offsetof(hyperderp_client_options, fault);
+    assert_int_equal(hyperderp_client_new(&client, &s->options), 0);
+    hyperderp_client_free(client);
+    assert_string_equal(fault, "old");
 }
 
 /* A program of an older header, whose options end earlier. */
@@ -746,21 +912,32 @@ int main(void)
         WITH_SCRIPT(peer_present_of_an_old_relay),
         WITH_SCRIPT(every_request),
         WITH_SCRIPT(nothing_is_sent_behind_the_end),
+        WITH_SCRIPT(nor_is_the_handshake),
         WITH_SCRIPT(fast_start),
         WITH_SCRIPT(output_is_bounded),
         WITH_SCRIPT(input_is_bounded),
         WITH_SCRIPT(the_largest_frame),
+        WITH_SCRIPT(what_was_said_is_wiped),
         WITH_SCRIPT(frames_of_impossible_lengths),
         WITH_SCRIPT(answers_that_are_none),
         WITH_SCRIPT(heads_without_end),
         WITH_SCRIPT(keys_that_are_not_expected),
         WITH_SCRIPT(an_info_that_is_forged),
+        WITH_SCRIPT(a_relay_that_proves_nothing),
+        WITH_SCRIPT(an_error_of_the_socket),
         WITH_SCRIPT(ends_of_the_stream),
         WITH_SCRIPT(noise),
         WITH_SCRIPT(options_that_cannot_be),
+        WITH_SCRIPT(faults_of_every_error),
         WITH_SCRIPT(options_of_an_older_program),
         FIXTURE_ON_ALL(byte_by_byte),
     };
 
+    const hyperderp_allocator allocator = {.size = sizeof(allocator),
+                                           .allocate = my_allocate,
+                                           .reallocate = my_reallocate,
+                                           .deallocate = my_deallocate};
+    if (hyperderp_set_allocator(&allocator) != 0)
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
