@@ -903,6 +903,44 @@ static void byte_by_byte(void **state)
     fixture_stop(&fixture);
 }
 
+/* Behind close_notify there is no request, although TLS would let it through, and no alert. */
+static void nothing_follows_close_notify(void **state)
+{
+    static const uint8_t no_record[] = {0x17, 3, 3, 0xff, 0xff};
+    hyperderp_relay_options relay = fixture_options(fixture_engine(state), 1);
+    const hyperderp_message *message;
+    struct fixture fixture;
+    hyperderp_client *client;
+    uint8_t said[8192];
+
+    fixture_start(&fixture, &relay, 0);
+    hyperderp_client_options options = fixture_client_options(&fixture);
+    int fd = fixture_connect_bare(&fixture);
+    assert_int_equal(hyperderp_client_new(&client, &options), 0);
+    while (hyperderp_client_finish(client) == -EAGAIN)
+        pump(client, fd);
+    assert_true(take_output(client, said, sizeof(said)) > 0); /* of TLS itself */
+    assert_int_equal(hyperderp_client_next(client, &message), -EPIPE);
+    assert_non_null(strstr(hyperderp_client_fault(client), "the client has ended"));
+    assert_int_equal(take_output(client, said, sizeof(said)), 0);
+    hyperderp_client_free(client);
+    close(fd);
+
+    fd = fixture_connect_bare(&fixture);
+    assert_int_equal(hyperderp_client_new(&client, &options), 0);
+    while (hyperderp_client_next(client, &message) == -EAGAIN)
+        pump(client, fd);
+    assert_int_equal(hyperderp_client_finish(client), 0);
+    assert_true(take_output(client, said, sizeof(said)) > 0);
+    give(client, no_record, sizeof(no_record));
+    assert_int_equal(hyperderp_client_next(client, &message), -EPROTO);
+    assert_int_equal(take_output(client, said, sizeof(said)), 0);
+    hyperderp_client_free(client);
+    close(fd);
+    fixture_wait(&fixture, counters_connections_are, 0);
+    fixture_stop(&fixture);
+}
+
 #define WITH_SCRIPT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -931,6 +969,7 @@ int main(void)
         WITH_SCRIPT(faults_of_every_error),
         WITH_SCRIPT(options_of_an_older_program),
         FIXTURE_ON_ALL(byte_by_byte),
+        FIXTURE_ON_TLS(nothing_follows_close_notify),
     };
 
     const hyperderp_allocator allocator = {.size = sizeof(allocator),
