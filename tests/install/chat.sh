@@ -86,9 +86,9 @@ talk() {
     expect "$a" '^nobody has written yet$'
     echo "a line from b" >&6
     expect "$a" '^nodekey:[0-9a-f]{8}> a line from b$'
-    printf 'and \033 back\n' >&5
-    expect "$b" '^nodekey:[0-9a-f]{8}> and \? back$'
-    echo "the last words" >&6
+    printf 'and \033 \233 back\n' >&5
+    expect "$b" '^nodekey:[0-9a-f]{8}> and \? \? back$'
+    printf "the last words" >&6
     exec 6>&-
     expect "$a" '> the last words$'
     wait "${started[-1]}" || fail "$b: exit status $?"
