@@ -97,6 +97,7 @@ static const hyperderp_allocator counting = {.size = sizeof(counting),
 static int set_allocator(void **state)
 {
     (void)state;
+    hyperderp_peers_free(NULL); /* allocates nothing, and so decides nothing */
     return hyperderp_set_allocator(&counting);
 }
 

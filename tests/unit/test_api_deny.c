@@ -199,17 +199,17 @@ static void denied_by_another_thread(void **state)
 /* What the embedder says may be somebody else's words. */
 static void reason_is_cleaned(void **state)
 {
-    static const char e_acute[] = "\xc3\xa9";
+    static const char euro[] = "\xe2\x82\xac";
     char longer[3 * HYPERDERP_MAX_DENY_REASON], expected[HYPERDERP_MAX_DENY_REASON + 1] = "";
     const char *const said[] = {"a\nforged line\x1b[31m \xff, \xc3( \xc2\x85.", longer};
     const char *const told[] = {"a?forged line?[31m ?, ?( ?.", expected};
 
-    /* 199 bytes, and then characters of two. */
+    /* 199 bytes, and then characters of three. */
     memset(longer, 'x', HYPERDERP_MAX_DENY_REASON - 1);
     memcpy(expected, longer, HYPERDERP_MAX_DENY_REASON - 1);
     longer[HYPERDERP_MAX_DENY_REASON - 1] = '\0';
-    for (unsigned i = 0; i < HYPERDERP_MAX_DENY_REASON / 2; i++)
-        strcat(longer, e_acute);
+    for (unsigned i = 0; i < HYPERDERP_MAX_DENY_REASON / 3; i++)
+        strcat(longer, euro);
     for (unsigned i = 0; i < 2; i++) {
         struct office office = {.reason = said[i]};
         struct fixture fixture;

@@ -432,6 +432,58 @@ static void many_threads_send(void **state)
 
 /* ---- Sending from within a callback ---- */
 
+/* Greets who comes, where that cannot be: the key's place in the table is locked. */
+struct greeter {
+    _Atomic(hyperderp_local_peer *) local;
+    atomic_int of_changed, of_event;
+};
+
+static int greet(struct greeter *greeter, const hyperderp_key *key)
+{
+    hyperderp_local_peer *local = atomic_load(&greeter->local);
+
+    return local ? hyperderp_local_peer_send(local, key, "hello", 5) : 0;
+}
+
+static void greet_changed(void *user, const hyperderp_key *peer, bool up)
+{
+    struct greeter *greeter = user;
+
+    if (up)
+        atomic_store(&greeter->of_changed, greet(greeter, peer));
+}
+
+static void greet_event(void *user, const hyperderp_peer_event *event)
+{
+    struct greeter *greeter = user;
+
+    if (event->type == HYPERDERP_PEER_UP)
+        atomic_store(&greeter->of_event, greet(greeter, &event->key));
+}
+
+static void nothing_is_sent_from_an_event(void **state)
+{
+    hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
+    static struct party party;
+    struct greeter greeter = {0};
+    struct fixture fixture;
+
+    options.peer_changed = greet_changed;
+    options.peer_event = greet_event;
+    options.user = &greeter;
+    fixture_start(&fixture, &options, 0);
+    add(&party, &fixture);
+    atomic_store(&greeter.local, party.local);
+    struct client_socket *client = fixture_join(&fixture, 0);
+    fixture_wait(&fixture, counters_peers_are, 1);
+    assert_int_equal(atomic_load(&greeter.of_changed), -EBUSY);
+    assert_int_equal(atomic_load(&greeter.of_event), -EBUSY);
+    atomic_store(&greeter.local, NULL);
+    take_away(&party);
+    client_socket_close(client);
+    fixture_stop(&fixture);
+}
+
 /* Sends what it has got to where it came from, with one less in front, until there is none. */
 static void bounce(void *user, const hyperderp_key *from, const void *packet, size_t len)
 {
@@ -1217,6 +1269,7 @@ int main(void)
         FIXTURE_ON_ALL(clients_and_the_embedder_talk),
         FIXTURE_ON_ALL(each_sender_keeps_its_order),
         FIXTURE_ON_ALL(many_threads_send),
+        FIXTURE_ON_BOTH(nothing_is_sent_from_an_event),
         FIXTURE_ON_BOTH(local_peers_answer_each_other),
         FIXTURE_ON_ALL(clients_are_answered_from_the_callback),
         FIXTURE_ON_BOTH(removal_meets_traffic),
