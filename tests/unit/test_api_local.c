@@ -465,7 +465,7 @@ static void nothing_is_sent_from_an_event(void **state)
 {
     hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
     static struct party party;
-    struct greeter greeter = {0};
+    struct greeter greeter = {.local = NULL};
     struct fixture fixture;
 
     options.peer_changed = greet_changed;
