@@ -447,7 +447,7 @@ $(FUZZ)/fuzz_%: $(FUZZ)/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIB_OBJS) $(BUILD)/flags 
 # The simulation is the kernel for the library and itself, not for libFuzzer's own threads and clock:
 # they are linked beforehand.
 FUZZ_SIMULATED := $(SIMULATION_PARTS:$(OBJ)/%=$(FUZZ)/obj/%) \
-	$(filter-out $(FUZZ)/obj/lib/io/loop.o $(FUZZ)/obj/lib/io/uring.o $(FUZZ)/obj/lib/io/epoll.o,\
+	$(filter-out $(addprefix $(FUZZ)/obj/lib/io/,loop.o uring.o epoll.o driven.o),\
 	$(FUZZ_LIB_OBJS))
 
 $(FUZZ)/simulated.o: $(FUZZ_SIMULATED) $(BUILD)/flags $(BUILD)/sources
