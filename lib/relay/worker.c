@@ -264,13 +264,11 @@ static bool is_done(struct worker *worker)
 
 int64_t worker_time_to_wait(const struct worker *worker)
 {
-    /* Drainers that could not send yet, or have more to send, want a turn at once. */
-    if (worker->flush_head && worker->flush_head->phase != DRAINER_UNARMED)
-        return 0;
     if (worker->messages)
         return 0;
+    /* Drainers that could not send yet, or have more to send, want a turn at once. */
     if (worker->flush_head)
-        return TIMER_TICK_NS;
+        return worker->flush_head->phase == DRAINER_UNARMED ? TIMER_TICK_NS : 0;
     /* All chunks are with drainers only for a moment: nobody must sleep while somebody starves. */
     if (worker->starved_head)
         return TIMER_TICK_NS;
