@@ -7,8 +7,8 @@
 
 /* The functions that are called, without their prefix. */
 #define MICROHTTPD_FUNCTIONS(each)                                                                 \
-    each(is_feature_supported) each(start_daemon) each(stop_daemon)                                \
-        each(create_response_from_buffer) each(add_response_header) each(queue_response)           \
+    each(is_feature_supported) each(start_daemon) each(stop_daemon) each(get_daemon_info)          \
+        each(get_timeout) each(run) each(create_response_from_buffer) each(add_response_header) each(queue_response)           \
             each(destroy_response)
 
 struct microhttpd_library {

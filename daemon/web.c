@@ -4,12 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,7 +33,10 @@
 struct web {
     /* Fixed while it runs. */
     struct MHD_Daemon *server;
-    int fd; /* the server's, where it listens */
+    int fd;         /* the server's, where it listens */
+    int stop_event; /* eventfd, or -1 */
+    pthread_t thread;
+    bool serves; /* the thread is there */
     const struct status *status;
     char address[64];
     char *cert, *key; /* PEM, or NULL */
@@ -240,30 +246,77 @@ static int read_certificate(struct web *web, const struct config_metrics *option
     return web->cert && web->key ? 0 : -EINVAL;
 }
 
-/* Its thread takes no signals: they are the main thread's. */
 static struct MHD_Daemon *start_server(struct web *web, int fd)
 {
-    /* Without MHD_USE_ITC a stop would shut the listening socket down, for all that have it. */
-    const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG |
-                           MHD_USE_ITC | (web->cert ? MHD_USE_TLS : 0u);
+    const unsigned flags = MHD_USE_EPOLL | MHD_USE_ERROR_LOG | (web->cert ? MHD_USE_TLS : 0u);
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, web->cert},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, web->key},
         {MHD_OPTION_END, 0, NULL},
     };
-    sigset_t all, before;
 
     if (!web->cert)
         tls[0] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    struct MHD_Daemon *server = mhd.start_daemon(
+    return mhd.start_daemon(
         flags, 0, NULL, NULL, handle, web, MHD_OPTION_EXTERNAL_LOGGER, log_fault, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+}
+
+/* What the server waits for at most, in ms, or -1. */
+static int time_to_wait(const struct web *web)
+{
+    MHD_UNSIGNED_LONG_LONG ms;
+
+    if (mhd.get_timeout(web->server, &ms) != MHD_YES)
+        return -1;
+    return ms < IDLE_SECONDS * 1000 ? (int)ms : IDLE_SECONDS * 1000;
+}
+
+/* The thread: until stop_event says that it is enough. libmicrohttpd can run a thread of its own,
+ * but one that refuses a request while it is stopped reads a response at NULL (0.9.75 and others). */
+static void *serve(void *user)
+{
+    struct web *web = user;
+    const union MHD_DaemonInfo *info =
+        mhd.get_daemon_info(web->server, MHD_DAEMON_INFO_EPOLL_FD);
+    struct pollfd fds[] = {{.fd = web->stop_event, .events = POLLIN},
+                           {.fd = info->epoll_fd, .events = POLLIN}};
+
+    pthread_setname_np(pthread_self(), "metrics");
+    for (;;) {
+        int n = poll(fds, 2, time_to_wait(web));
+        if (fds[0].revents || (n < 0 && errno != EINTR))
+            return NULL;
+        mhd.run(web->server);
+    }
+}
+
+/* The thread takes no signals: they are the main thread's. 0 or a negative errno. */
+static int start_thread(struct web *web)
+{
+    sigset_t all, before;
+
+    web->stop_event = eventfd(0, EFD_CLOEXEC);
+    if (web->stop_event < 0)
+        return -errno;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = -pthread_create(&web->thread, NULL, serve, web);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return server;
+    web->serves = error == 0;
+    return error;
+}
+
+static void stop_thread(struct web *web)
+{
+    if (web->serves) {
+        eventfd_write(web->stop_event, 1);
+        pthread_join(web->thread, NULL);
+    }
+    if (web->stop_event >= 0)
+        close(web->stop_event);
 }
 
 static int open_socket(struct web *web, const struct config_metrics *options, int kept)
@@ -303,7 +356,10 @@ static int start(struct web *web, const struct config_metrics *options, int kept
                   web->cert ? ": are certificate and key PEM, and do they belong together?" : "");
         return -EINVAL;
     }
-    return 0;
+    error = start_thread(web);
+    if (error)
+        log_print(HYPERDERP_LOG_ERROR, "metrics %s: %s", web->address, strerror(-error));
+    return error;
 }
 
 int web_start(struct web **out, const struct config_metrics *options, const struct status *status,
@@ -317,6 +373,7 @@ int web_start(struct web **out, const struct config_metrics *options, const stru
         return -ENOMEM;
     }
     web->status = status;
+    web->stop_event = -1;
     atomic_init(&web->debug, options->debug_endpoints);
     history_init(&web->history);
     int error = start(web, options, fd);
@@ -358,6 +415,7 @@ void web_stop(struct web *web)
 {
     if (!web)
         return;
+    stop_thread(web);
     if (web->server)
         mhd.stop_daemon(web->server);
     history_destroy(&web->history);

@@ -21,6 +21,9 @@
 #include "metrics.h"
 #include "web.h"
 
+#define STOPS     100
+#define STRANGERS 64
+
 struct fixture {
     struct status status;
     struct web *web;
@@ -262,6 +265,27 @@ static void hostile_requests_do_no_harm(void **state)
         close(idle[i]);
 }
 
+/* libmicrohttpd 0.9.75 reads a response at NULL when it refuses a request while it is stopped. */
+static void a_stop_amid_refused_requests_is_clean(void **state)
+{
+    (void)state;
+    struct config_metrics metrics = {.address = "127.0.0.1:0", .tls_cert = "", .tls_key = ""};
+    static const char request[] = "GET / HTTP/1.1\r\nHost x\r\n\r\n";
+    int strangers[STRANGERS];
+
+    for (unsigned round = 0; round < STOPS; round++) {
+        for (size_t i = 0; i < STRANGERS; i++)
+            strangers[i] = connect_to_web();
+        for (size_t i = 0; i < STRANGERS; i++)
+            (void)send(strangers[i], request, sizeof(request) - 1, MSG_NOSIGNAL);
+        web_stop(fixture.web);
+        for (size_t i = 0; i < STRANGERS; i++)
+            close(strangers[i]);
+        assert_int_equal(web_start(&fixture.web, &metrics, &fixture.status, -1), 0);
+        web_address(fixture.web, fixture.address, sizeof(fixture.address));
+    }
+}
+
 static void a_second_becomes_a_sample(void **state)
 {
     (void)state;
@@ -298,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_fixed_names_are_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tls_is_shown_where_there_is_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hostile_requests_do_no_harm, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_stop_amid_refused_requests_is_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_second_becomes_a_sample, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_address_in_use_is_told, set_up, tear_down),
     };
