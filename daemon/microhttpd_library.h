@@ -8,8 +8,8 @@
 /* The functions that are called, without their prefix. */
 #define MICROHTTPD_FUNCTIONS(each)                                                                 \
     each(is_feature_supported) each(start_daemon) each(stop_daemon) each(get_daemon_info)          \
-        each(get_timeout) each(run) each(create_response_from_buffer) each(add_response_header) each(queue_response)           \
-            each(destroy_response)
+        each(get_timeout) each(run) each(create_response_from_buffer) each(add_response_header)    \
+            each(queue_response) each(destroy_response)
 
 struct microhttpd_library {
 #define MICROHTTPD_FUNCTION(name) __typeof__(MHD_##name) *name;

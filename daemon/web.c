@@ -275,12 +275,11 @@ static int time_to_wait(const struct web *web)
 }
 
 /* The thread: until stop_event says that it is enough. libmicrohttpd can run a thread of its own,
- * but one that refuses a request while it is stopped reads a response at NULL (0.9.75 and others). */
+ * but one that refuses a request while it is stopped reads a response at NULL (0.9.75). */
 static void *serve(void *user)
 {
     struct web *web = user;
-    const union MHD_DaemonInfo *info =
-        mhd.get_daemon_info(web->server, MHD_DAEMON_INFO_EPOLL_FD);
+    const union MHD_DaemonInfo *info = mhd.get_daemon_info(web->server, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd fds[] = {{.fd = web->stop_event, .events = POLLIN},
                            {.fd = info->epoll_fd, .events = POLLIN}};
 

@@ -94,6 +94,18 @@ const struct client_tls_options *client_trust(void)
     return matrix_is_tls() ? trust() : NULL;
 }
 
+static struct {
+    const hyperderp_private_key *keys;
+    unsigned count, next;
+} invited;
+
+void client_invite(const hyperderp_private_key *keys, unsigned count)
+{
+    invited.keys = keys;
+    invited.count = count;
+    invited.next = 0;
+}
+
 int client_try(struct client_socket **out, const char *address, const hyperderp_private_key *key)
 {
     struct client_options options = {
@@ -102,6 +114,8 @@ int client_try(struct client_socket **out, const char *address, const hyperderp_
 
     if (key)
         options.private_key = *key;
+    else if (invited.count > 0)
+        options.private_key = invited.keys[invited.next++ % invited.count];
     else
         error = hyperderp_private_key_generate(&options.private_key);
     return error ? error

@@ -18,11 +18,15 @@ uint32_t packet_number(const uint8_t *packet, size_t len, uint32_t stream);
 /* Joins a relay with a key, NULL for a new one. Fails the test when that does not succeed. */
 struct client_socket *client_join(const char *address, const hyperderp_private_key *key);
 
+/* From now on, clients without a key of their own have one of these, in turn; count 0: a new one.
+ */
+void client_invite(const hyperderp_private_key *keys, unsigned count);
+
 /* Joins with a new key and a receive buffer of so many bytes (SO_RCVBUF). */
 struct client_socket *client_join_small(const char *address, int receive_buffer);
 
-/* As client_join(), for any thread once a client has joined: 0, or what client_socket_connect_tls()
- * says. */
+/* As client_join(), for any thread once a client has joined, unless keys are invited: 0, or what
+ * client_socket_connect_tls() says. */
 int client_try(struct client_socket **out, const char *address, const hyperderp_private_key *key);
 
 /* How the clients of the running test speak TLS; NULL: not at all. */

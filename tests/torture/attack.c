@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -61,6 +62,9 @@
 #define LITTLE_KIB        4096
 #define AWAIT_US          3000000
 
+/* Each of a pair without the attack, of one during it, and who joins behind it. */
+#define INVITED 5
+
 struct siege {
     struct process *relay;
     struct attacker attackers[MAX_THREADS];
@@ -69,6 +73,7 @@ struct siege {
     unsigned files;
     long rss_before, rss_bound;
     int64_t others_us, began, took_us;
+    char folder[64], list[96]; /* of keys that are let in, or "" */
 };
 
 bool attack_goes_on(const struct attacker *attacker)
@@ -129,15 +134,47 @@ static int64_t used_by_others(const struct process *relay)
            own.ru_utime.tv_usec - own.ru_stime.tv_usec;
 }
 
+/* A list of keys that are let in, in a folder of its own. */
+static void invite(struct siege *siege)
+{
+    static hyperderp_private_key keys[INVITED];
+    char text[HYPERDERP_KEY_TEXT_SIZE];
+    hyperderp_key key;
+
+    snprintf(siege->folder, sizeof(siege->folder), "/tmp/hyper-derp-attack-XXXXXX");
+    assert_non_null(mkdtemp(siege->folder));
+    snprintf(siege->list, sizeof(siege->list), "%s/keys", siege->folder);
+    FILE *out = fopen(siege->list, "w");
+    assert_non_null(out);
+    for (unsigned i = 0; i < INVITED; i++) {
+        assert_int_equal(hyperderp_private_key_generate(&keys[i]), 0);
+        hyperderp_private_key_public(&keys[i], &key);
+        hyperderp_key_format(&key, text);
+        fprintf(out, "%s\n", text);
+    }
+    assert_int_equal(fclose(out), 0);
+    client_invite(keys, INVITED);
+}
+
+static void remove_list(const struct siege *siege)
+{
+    client_invite(NULL, 0);
+    assert_int_equal(unlink(siege->list), 0);
+    assert_int_equal(rmdir(siege->folder), 0);
+}
+
 /* A pair with nobody beside it, and what the relay has then. */
 static void begin_siege(struct siege *siege, const struct attack *attack, const struct cell *cell)
 {
     long handshakes = 0;
-    char lines[64];
+    char lines[256];
 
+    if (attack->by_list)
+        invite(siege);
     assert_true(attack->threads <= MAX_THREADS);
     assert_true(storm_size(attack->connections) == attack->connections);
-    snprintf(lines, sizeof(lines), "limits.memory = \"%dKiB\"", MEMORY_KIB);
+    snprintf(lines, sizeof(lines), "limits.memory = \"%dKiB\"\naccess.allow_keys_file = \"%s\"",
+             MEMORY_KIB, siege->list);
     siege->relay = process_start_with(cell, process_reserve_core(), lines);
     unsigned files = process_files(siege->relay);
     struct pair *pair = pair_start(process_address(siege->relay), RATE, SIZE);
@@ -251,4 +288,6 @@ void attack_run(const struct attack *attack, void **state)
         assert_true(kept <= LEFT_KIB(cell->workers));
     }
     process_free(siege.relay);
+    if (attack->by_list)
+        remove_list(&siege);
 }

@@ -36,6 +36,7 @@ struct attack {
     uint64_t least;       /* of all threads together, or it was no attack */
     unsigned connections; /* that it holds at once, at most */
     const char *counted;  /* a counter that cannot be 0 afterwards, or NULL */
+    bool by_list;         /* the pair is in a list of keys that are let in, attackers are not */
 };
 
 /* Runs an attack as a test: starts a daemon, measures a pair without it and during it, and checks
@@ -82,6 +83,9 @@ extern const char attack_websocket_request[];
 #define ATTACK_MAX_MESSAGE      1000
 #define ATTACK_MESSAGE_OVERHEAD 8
 size_t attack_message(uint8_t *out, uint8_t opcode, const void *content, size_t len);
+
+/* Says all that a client says to join, and does not look what comes of it. The socket, or -1. */
+int attack_knock(struct attacker *attacker);
 
 /* Joins by WebSocket. */
 bool attack_join_websocket(struct attacker *attacker, struct client_stream *stream);

@@ -218,6 +218,55 @@ bool attack_join_websocket(struct attacker *attacker, struct client_stream *stre
     return joined;
 }
 
+/* Reads what the relay says until it is time for ClientInfo, and says that. */
+static bool introduce(struct attacker *attacker, struct client_stream *stream,
+                      struct client *client)
+{
+    struct client_message said = {.type = CLIENT_MESSAGE_NONE};
+    uint8_t info[HELLO_MAX_CLIENT_INFO];
+
+    while (said.type != CLIENT_MESSAGE_SEND_INFO) {
+        int error = client_stream_fill(stream, dial_deadline(PATIENCE_MS));
+        if (error)
+            return attack_fault(attacker, "waiting for the relay's key", error);
+        struct channel *channel = &stream->channel;
+        ssize_t used =
+            client_read(client, channel->in + channel->start, channel->end - channel->start, &said);
+        if (used < 0)
+            return attack_fault(attacker, "the relay's greeting", (int)used);
+        channel->start += (size_t)used;
+    }
+    ssize_t size = client_info_frame(client, info, sizeof(info));
+    if (size < 0)
+        return attack_fault(attacker, "ClientInfo", (int)size);
+    return attack_write(attacker, stream, info, (size_t)size);
+}
+
+int attack_knock(struct attacker *attacker)
+{
+    struct client_options options = {.host = "relay.example",
+                                     .info = {.version = DERP_PROTOCOL_VERSION}};
+    uint8_t request[CLIENT_MAX_REQUEST + 16];
+    struct client_stream stream;
+    struct client client;
+
+    if (hyperderp_private_key_generate(&options.private_key) != 0 ||
+        client_init(&client, &options) != 0) {
+        attack_fault(attacker, "a client", -ENOMEM);
+        return -1;
+    }
+    ssize_t len = client_request(&client, request, sizeof(request));
+    bool good = attack_connect(attacker, &stream) && len > 0 &&
+                attack_write(attacker, &stream, request, (size_t)len) &&
+                introduce(attacker, &stream, &client);
+    client_wipe(&client);
+    int fd = good ? stream.fd : -1;
+    if (good)
+        stream.fd = -1; /* nothing more is said */
+    client_stream_close(&stream);
+    return fd;
+}
+
 /* SplitMix64. */
 uint64_t attack_random(uint64_t *seed)
 {

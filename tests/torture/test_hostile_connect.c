@@ -263,6 +263,48 @@ static void test_joins(void **state)
     attack_run(&attack, state);
 }
 
+/* ---- Denied ---------------------------------------------------------------------------------- */
+
+#define DENIED         3000
+#define DENIED_THREADS 2
+
+/* The relay says why and keeps who was denied for a while, so that it does not come again at once:
+ * as many as that hang on, and come again for all that. */
+static void run_denied(struct attacker *attacker)
+{
+    static int all[DENIED_THREADS][DENIED / DENIED_THREADS];
+    int *fds = all[attacker->number];
+    unsigned count = FEWER(DENIED / DENIED_THREADS), next = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = -1;
+    while (attack_goes_on(attacker)) {
+        attack_reset(fds[next]);
+        fds[next] = attack_knock(attacker);
+        if (fds[next] < 0)
+            break;
+        attacker->done++;
+        next = (next + 1) % count;
+    }
+    for (unsigned i = 0; i < count; i++)
+        attack_reset(fds[i]);
+}
+
+static void test_denied(void **state)
+{
+    static const struct attack attack = {
+        .name = "clients that are denied, hang on and come again",
+        .unit = "clients",
+        .threads = DENIED_THREADS,
+        .run = run_denied,
+        .least = FEWER(1000),
+        .connections = DENIED,
+        .counted = "handshakes_denied",
+        .by_list = true,
+    };
+    attack_run(&attack, state);
+}
+
 int main(void)
 {
     static const struct matrix_test tests[] = {
@@ -270,6 +312,7 @@ int main(void)
         {"half_open", test_half_open, CELLS_ENGINES | CELLS_TLS},
         {"connects", test_connects, CELLS_ALL},
         {"joins", test_joins, CELLS_ENGINES | CELLS_TLS},
+        {"denied", test_denied, CELLS_ENGINES | CELLS_TLS},
     };
     return matrix_run("hostile_connect", tests, sizeof(tests) / sizeof(tests[0]));
 }
