@@ -11,12 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include <jansson.h>
 
+#include "curl_library.h"
 #include "history.h"
 #include "metrics.h"
 #include "web.h"
@@ -286,6 +288,73 @@ static void a_stop_amid_refused_requests_is_clean(void **state)
     }
 }
 
+static void put(const char *file, const char *text)
+{
+    FILE *out = fopen(file, "w");
+
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fchmod(fileno(out), 0600), 0);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* The status of an answer over TLS, from a server whose certificate is trusted. */
+static long fetch_by_tls(const char *path, const char *trusted)
+{
+    char url[128];
+    long status = 0;
+    int running = 1;
+    CURL *easy = curl.easy_init();
+    CURLM *multi = curl.multi_init();
+
+    snprintf(url, sizeof(url), "https://%s%s", fixture.address, path);
+    assert_true(easy && multi);
+    curl.easy_setopt(easy, CURLOPT_URL, url);
+    curl.easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    curl.easy_setopt(easy, CURLOPT_CAINFO, trusted);
+    curl.multi_add_handle(multi, easy);
+    while (running > 0 && curl.multi_perform(multi, &running) == CURLM_OK)
+        curl.multi_poll(multi, NULL, 0, 1000, NULL);
+    curl.easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    curl.multi_remove_handle(multi, easy);
+    curl.easy_cleanup(easy);
+    curl.multi_cleanup(multi);
+    return status;
+}
+
+static void it_speaks_tls(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/hyper-derp-web-XXXXXX", chain[64], key[64], other[64];
+    char *chain_pem, *key_pem;
+    struct config_metrics metrics = {.address = "127.0.0.1:0", .tls_cert = chain, .tls_key = key};
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(chain, sizeof(chain), "%s/chain.pem", folder);
+    snprintf(key, sizeof(key), "%s/key.pem", folder);
+    snprintf(other, sizeof(other), "%s/other.pem", folder);
+    for (int i = 0; i < 2; i++) {
+        hyperderp_certificate *certificate;
+        assert_int_equal(hyperderp_certificate_make(&certificate, "127.0.0.1", 90), 0);
+        assert_int_equal(hyperderp_certificate_write(certificate, &chain_pem, &key_pem), 0);
+        put(i == 0 ? other : chain, chain_pem);
+        put(key, key_pem);
+        hyperderp_pem_free(chain_pem);
+        hyperderp_pem_free(key_pem);
+        hyperderp_certificate_free(certificate);
+    }
+    assert_int_equal(curl_library_load(), 0);
+    assert_int_equal(curl.global_init(CURL_GLOBAL_ALL), 0);
+    web_stop(fixture.web);
+    assert_int_equal(web_start(&fixture.web, &metrics, &fixture.status, -1), 0);
+    web_address(fixture.web, fixture.address, sizeof(fixture.address));
+    assert_int_equal(fetch_by_tls("/metrics", chain), 200);
+    assert_int_equal(fetch_by_tls("/nowhere", chain), 404);
+    assert_int_equal(fetch_by_tls("/metrics", other), 0);
+    curl.global_cleanup();
+    assert_int_equal(unlink(chain) | unlink(key) | unlink(other) | rmdir(folder), 0);
+}
+
 static void a_second_becomes_a_sample(void **state)
 {
     (void)state;
@@ -323,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tls_is_shown_where_there_is_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(hostile_requests_do_no_harm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stop_amid_refused_requests_is_clean, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_speaks_tls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_second_becomes_a_sample, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_address_in_use_is_told, set_up, tear_down),
     };
