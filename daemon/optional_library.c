@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "log.h"
@@ -23,11 +24,22 @@ static void *open_first(const char *const *sonames, const char *purpose)
     return library;
 }
 
+/* The table is filled in order, so that its last pointer is there when all are. */
+static bool is_loaded(const struct library_function *functions, size_t count)
+{
+    void *last;
+
+    memcpy(&last, functions[count - 1].address, sizeof(last));
+    return last != NULL;
+}
+
 int optional_library_load(const char *const *sonames, const struct library_function *functions,
                           size_t count, const char *purpose)
 {
+    /* Not again: a thread may be calling them. */
+    if (is_loaded(functions, count))
+        return 0;
     void *library = open_first(sonames, purpose);
-
     if (!library)
         return -ELIBACC;
     for (size_t i = 0; i < count; i++) {

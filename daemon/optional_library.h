@@ -18,8 +18,8 @@ struct library_function {
 
 /*
  * Loads the first of these libraries (their sonames, NULL behind the last) that there is, for as
- * long as the process lives, and finds all functions. 0, or -ELIBACC with the reason logged, which
- * names what it was for. The main thread alone.
+ * long as the process lives, and finds all functions; does nothing when that has been done. 0, or
+ * -ELIBACC with the reason logged, which names what it was for. The main thread alone.
  */
 int optional_library_load(const char *const *sonames, const struct library_function *functions,
                           size_t count, const char *purpose);
