@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Life of a connection: states, deadlines, receives, end. */
+/* Life of a connection: states, deadlines, receives. Its end is in conn_end.c. */
 #include "relay/conn.h"
 
 #include <errno.h>
@@ -8,9 +8,7 @@
 
 #include "memory/memory.h"
 #include "relay/addresses.h"
-#include "relay/duplicate.h"
 #include "relay/forward.h"
-#include "relay/forward_mesh.h"
 #include "relay/frames.h"
 #include "relay/handshake.h"
 #include "relay/link.h"
@@ -21,27 +19,6 @@
 #include "relay/websocket.h"
 #include "relay/worker.h"
 #include "wire/key.h"
-
-/* How long a connection that is done may take to fetch its last bytes. */
-#define LINGER_NS 3000000000
-
-/* How often it is looked whether a client has got its last bytes, and how often by a relay that
- * drains, at each tick of the wheel: clients come back only when they see the end. */
-#define LINGER_STEP_NS 50000000
-#define DRAIN_STEP_NS  TIMER_TICK_NS
-
-/* How long a client that has been told why it is denied is kept. Tailscale's clients wait up to so
- * long between two tries, but begin anew with 10 ms when they have got a frame. */
-#define KEEP_DENIED_NS 5000000000
-
-/* What handshakes may still take when a drain begins: who has connected a moment before is told to
- * come back, instead of finding the door shut; and those that say nothing do not keep it up. */
-#define HANDSHAKE_GRACE_NS 250000000
-
-/* Restarting asks clients to come back after a random time up to this, so that they do not all come
- * at once, and to try for this long. */
-#define RECONNECT_WITHIN_MS 2000
-#define TRY_FOR_MS          5000
 
 /* A frame that has begun must be whole within this many write timeouts: until then its bytes take
  * up memory that others may need. */
@@ -60,22 +37,6 @@ static const unsigned allowed[] = {
     [CONN_OPEN] = BIT(CONN_DRAINING) | BIT(CONN_CLOSED),
     [CONN_DRAINING] = BIT(CONN_CLOSED),
     [CONN_CLOSED] = 0,
-};
-
-static const char *const end_text[] = {
-    [CONN_END_BY_PEER] = "closed by the client",
-    [CONN_END_PROTOCOL] = "broke the protocol",
-    [CONN_END_TIMEOUT] = "timed out",
-    [CONN_END_DENIED] = "denied",
-    [CONN_END_ANSWERED] = "answered",
-    [CONN_END_RESOURCES] = "out of memory",
-    [CONN_END_STOPPED] = "relay stopped",
-    [CONN_END_NOT_TLS] = "does not speak TLS",
-    [CONN_END_GAVE_WAY] = "gave way to other TLS handshakes",
-    [CONN_END_PROXY_HEADER] = "sent no good header of the PROXY protocol",
-    [CONN_END_CROWDED] = "has as many connections as an address may have",
-    [CONN_END_NEW_KEY] = "changed its key, which this kernel's TLS cannot follow (Linux 6.14 can)",
-    [CONN_END_TOO_SLOW] = "did not take what it watches",
 };
 
 /* The gauge of the state that a connection is in. */
@@ -162,7 +123,7 @@ static bool begin(struct conn *conn)
     conn->deadline.fire = deadline_passed;
     timer_set(&worker->timers, &conn->deadline,
               worker->now + (worker->phase >= RELAY_DRAINING
-                                 ? HANDSHAKE_GRACE_NS
+                                 ? CONN_HANDSHAKE_GRACE_NS
                                  : limits_handshake(&worker->relay->limits)));
     counters_add(worker->counters, COUNTER_connections, 1);
     conn_arm(conn);
@@ -240,6 +201,12 @@ void conn_arm(struct conn *conn)
         starve(conn);
 }
 
+void conn_disarm(struct conn *conn)
+{
+    if (conn->receiving)
+        conn->receiving = io_cancel(conn->worker->loop, conn->sink->fd, recv_token(conn)) != 0;
+}
+
 void conn_pause(struct conn *conn, int64_t until)
 {
     struct worker *worker = conn->worker;
@@ -249,8 +216,7 @@ void conn_pause(struct conn *conn, int64_t until)
     if (!conn->pace.resume_at)
         conn->pace.paused_at = worker->now;
     conn->pace.resume_at = until;
-    if (conn->receiving && io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) == 0)
-        conn->receiving = false;
+    conn_disarm(conn);
     if (conn->deadline.deadline > until)
         timer_set(&worker->timers, &conn->deadline, until);
 }
@@ -263,8 +229,7 @@ static void resume(struct conn *conn)
     conn_arm(conn);
 }
 
-/* Frees the conn at the end of the turn, as callers up the stack may still look at it. */
-static void bury(struct conn *conn)
+void conn_bury(struct conn *conn)
 {
     conn->next = conn->worker->dead;
     conn->worker->dead = conn;
@@ -274,7 +239,7 @@ void conn_feed(struct conn *conn)
 {
     conn->starved = false;
     if (conn->state == CONN_CLOSED && !conn->receiving)
-        bury(conn);
+        conn_bury(conn);
     else
         conn_arm(conn);
 }
@@ -290,250 +255,6 @@ void conn_free(struct conn *conn)
     counters_add(worker->counters, COUNTER_connections, (uint64_t)-1);
     atomic_fetch_sub_explicit(&worker->relay->connections, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&worker->load, 1, memory_order_relaxed);
-}
-
-static void free_input(struct conn *conn)
-{
-    struct frame **frames[] = {&conn->partial, &conn->held, &conn->greeting};
-    for (unsigned i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
-        if (*frames[i])
-            frame_free(&conn->worker->frames, *frames[i]);
-        *frames[i] = NULL;
-    }
-}
-
-static void count_tls_end(const struct conn *conn, enum conn_end end)
-{
-    static const hyperderp_tls_outcome outcomes[] = {
-        [CONN_END_BY_PEER] = HYPERDERP_TLS_ABANDONED, [CONN_END_PROTOCOL] = HYPERDERP_TLS_FAILED,
-        [CONN_END_TIMEOUT] = HYPERDERP_TLS_TIMED_OUT, [CONN_END_RESOURCES] = HYPERDERP_TLS_FAILED,
-        [CONN_END_STOPPED] = HYPERDERP_TLS_ABANDONED, [CONN_END_NOT_TLS] = HYPERDERP_TLS_NOT_TLS,
-        [CONN_END_GAVE_WAY] = HYPERDERP_TLS_GAVE_WAY,
-    };
-
-    if (conn->state == CONN_TLS && conn->sink->kind != SINK_LINK)
-        counter_bump(&conn->worker->counters->tls_handshakes[outcomes[end]], 1);
-}
-
-static void count_end(const struct conn *conn, enum conn_end end)
-{
-    struct counters *counters = conn->worker->counters;
-
-    count_tls_end(conn, end);
-    if (conn->sink->kind == SINK_LINK)
-        return; /* a link has figures of its own */
-    if (conn->state == CONN_OPEN) {
-        counters_add(counters, COUNTER_protocol_errors, end == CONN_END_PROTOCOL);
-        return;
-    }
-    if (conn->state == CONN_DRAINING)
-        return;
-    switch (end) {
-    case CONN_END_PROTOCOL:
-    case CONN_END_NOT_TLS:
-        counters_add(counters, COUNTER_handshakes_failed, 1);
-        break;
-    case CONN_END_TIMEOUT:
-        counters_add(counters, COUNTER_handshakes_timed_out, 1);
-        break;
-    case CONN_END_DENIED:
-        counters_add(counters, COUNTER_handshakes_denied, 1);
-        break;
-    case CONN_END_PROXY_HEADER:
-        counters_add(counters, COUNTER_proxy_headers_bad, 1);
-        counters_add(counters, COUNTER_handshakes_failed, 1);
-        break;
-    case CONN_END_CROWDED:
-        counters_refuse(counters, HYPERDERP_REFUSED_PER_IP);
-        break;
-    case CONN_END_RESOURCES:
-        counters_refuse(counters, HYPERDERP_REFUSED_MEMORY);
-        break;
-    default:
-        break;
-    }
-}
-
-/* Counts a client that would rather be at another node of the region. */
-static uint64_t prefers_another(const struct conn *conn)
-{
-    return conn->sink->present_flags & PEER_PRESENT_NOT_IDEAL ? 1 : 0;
-}
-
-/* Takes the connection out of the route table; tells those that it has sent to if its key is
- * gone. */
-static void leave(struct conn *conn)
-{
-    struct worker *worker = conn->worker;
-
-    watch_end(conn);
-    forward_mesh_forget(conn);
-    if (conn->link)
-        link_lost(conn);
-    if (!conn->peer)
-        return;
-    if (atomic_load_explicit(&conn->sink->home, memory_order_relaxed))
-        counters_add(worker->counters, COUNTER_home_clients, (uint64_t)-1);
-    counters_add(worker->counters, COUNTER_not_ideal_connections, -prefers_another(conn));
-    if (route_leave(&worker->relay->routes, conn->peer, conn->sink))
-        forward_peer_left(worker, conn->peer);
-    else
-        duplicate_tell(worker, conn->peer);
-    /* Nobody can tell it anything any more. */
-    counters_add(worker->counters, COUNTER_muted_connections, -(uint64_t)conn->sink->told_muted);
-    peer_unref(conn->peer);
-    conn->peer = NULL;
-}
-
-void conn_close(struct conn *conn, enum conn_end end)
-{
-    struct worker *worker = conn->worker;
-
-    if (conn->state == CONN_CLOSED)
-        return;
-    conn_log(conn, end == CONN_END_BY_PEER && conn->link ? "closed the connection" : end_text[end]);
-    count_end(conn, end);
-    conn->kept = false;
-    conn_set_state(conn, CONN_CLOSED);
-    timer_stop(&worker->timers, &conn->deadline);
-    leave(conn);
-    forward_forget(conn);
-    free_input(conn);
-    secure_end(conn);
-    websocket_end(conn, end);
-    if (conn->receiving)
-        conn->receiving = io_cancel(worker->loop, conn->sink->fd, recv_token(conn)) != 0;
-    sink_close(worker, conn->sink);
-    if (!conn->receiving && !conn->starved)
-        bury(conn);
-}
-
-static int64_t linger_step(const struct worker *worker)
-{
-    return worker->phase >= RELAY_LEAVING ? DRAIN_STEP_NS : LINGER_STEP_NS;
-}
-
-static void stop_input(struct conn *conn, enum conn_end end)
-{
-    if (end != CONN_END_ANSWERED)
-        conn_log(conn, end_text[end]);
-    count_end(conn, end);
-    leave(conn);
-    free_input(conn);
-    secure_end(conn);
-    conn_set_state(conn, CONN_DRAINING);
-}
-
-static void finish_output(struct conn *conn)
-{
-    struct worker *worker = conn->worker;
-
-    conn->kept = false;
-    conn->linger_until = worker->now + LINGER_NS;
-    timer_set(&worker->timers, &conn->deadline, worker->now + linger_step(worker));
-    sink_finish(worker, conn->sink);
-    conn_arm(conn);
-}
-
-void conn_finish(struct conn *conn, enum conn_end end)
-{
-    stop_input(conn, end);
-    finish_output(conn);
-}
-
-/* Those who are denied must not keep others out. */
-static bool has_room_to_keep(const struct worker *worker)
-{
-    const struct hyperderp_relay *relay = worker->relay;
-
-    return worker->phase < RELAY_LEAVING &&
-           atomic_load_explicit(&relay->connections, memory_order_relaxed) <=
-               limits_connections(&relay->limits) / 2;
-}
-
-void conn_turn_away(struct conn *conn, const char *problem)
-{
-    struct worker *worker = conn->worker;
-    uint8_t frame[FRAME_MAX_HEALTH];
-
-    if (!conn_send_control(conn, frame, frame_encode_health(frame, problem))) {
-        conn_close(conn, CONN_END_DENIED);
-        return;
-    }
-    counters_add(worker->counters, COUNTER_health_frames, 1);
-    stop_input(conn, CONN_END_DENIED);
-    websocket_end(conn, CONN_END_DENIED);
-    if (!has_room_to_keep(worker)) {
-        finish_output(conn);
-        return;
-    }
-    conn->kept = true;
-    timer_set(&worker->timers, &conn->deadline, worker->now + KEEP_DENIED_NS);
-}
-
-/*
- * A client that got its last bytes closes, and that is seen as the end of its stream. One that does
- * not is waited for, as closing first could cost it those bytes (RFC 9112, section 9.6); a relay
- * that drains is content when the client's side has acknowledged them.
- */
-static void linger(struct conn *conn)
-{
-    struct worker *worker = conn->worker;
-
-    if (conn->kept)
-        finish_output(conn);
-    else if (worker->now >= conn->linger_until ||
-             (worker->phase >= RELAY_LEAVING && sink_is_acknowledged(conn->sink)))
-        conn_close(conn, CONN_END_ANSWERED);
-    else
-        timer_set(&worker->timers, &conn->deadline, worker->now + linger_step(worker));
-}
-
-/* Every request of it got its answer, and the next one has not begun. */
-static bool is_between_requests(const struct conn *conn)
-{
-    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
-}
-
-void conn_restart(struct conn *conn)
-{
-    struct worker *worker = conn->worker;
-    uint8_t frame[FRAME_RESTARTING_SIZE];
-    uint32_t after = 0; /* who is sent away at a moment of its own finds the next relay there */
-
-    if (conn->kept)
-        finish_output(conn);
-    if (conn->state == CONN_DRAINING || conn->state == CONN_CLOSED)
-        return;
-    if (conn->link || is_between_requests(conn)) {
-        conn_close(conn, CONN_END_STOPPED);
-        return;
-    }
-    if (conn->state != CONN_OPEN) {
-        if (conn->deadline.deadline > worker->now + HANDSHAKE_GRACE_NS)
-            timer_set(&worker->timers, &conn->deadline, worker->now + HANDSHAKE_GRACE_NS);
-        return;
-    }
-    if (worker->phase >= RELAY_DRAINING)
-        after = (uint32_t)(worker_random(worker) % RECONNECT_WITHIN_MS);
-    (void)conn_send_control(conn, frame, frame_encode_restarting(frame, after, TRY_FOR_MS));
-    conn_finish(conn, CONN_END_ANSWERED);
-}
-
-void conn_leave(struct conn *conn)
-{
-    struct worker *worker = conn->worker;
-    int64_t left = worker->relay->leave_by - worker->now;
-
-    if (conn->kept)
-        finish_output(conn);
-    if (conn->state != CONN_OPEN || conn->link)
-        return;
-    conn->keepalive_due = worker->now;
-    if (left > 0)
-        conn->keepalive_due += (int64_t)(worker_random(worker) % (uint64_t)left);
-    if (conn->deadline.deadline > conn->keepalive_due)
-        timer_set(&worker->timers, &conn->deadline, conn->keepalive_due);
 }
 
 bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size)
@@ -612,9 +333,9 @@ static void deadline_passed(struct timer *timer)
     if (conn->state == CONN_OPEN)
         look_at_open(conn);
     else if (conn->state == CONN_DRAINING)
-        linger(conn);
+        conn_linger(conn);
     else
-        conn_close(conn, is_between_requests(conn)               ? CONN_END_ANSWERED
+        conn_close(conn, conn_is_between_requests(conn)          ? CONN_END_ANSWERED
                          : conn->worker->phase >= RELAY_DRAINING ? CONN_END_STOPPED
                                                                  : CONN_END_TIMEOUT);
 }
@@ -628,6 +349,16 @@ static void log_stranger(const struct conn *conn)
     key_format_short(&conn->key, key);
     log_line(&conn->worker->relay->log, HYPERDERP_LOG_WARN,
              "client %s has the key %s of a local peer, and is denied", address, key);
+}
+
+bool conn_is_between_requests(const struct conn *conn)
+{
+    return conn->state == CONN_HTTP && conn->requests > 0 && !conn->partial;
+}
+
+uint64_t conn_prefers_another(const struct conn *conn)
+{
+    return conn->sink->present_flags & PEER_PRESENT_NOT_IDEAL ? 1 : 0;
 }
 
 void conn_open(struct conn *conn)
@@ -651,7 +382,7 @@ void conn_open(struct conn *conn)
     watch_note(worker, &conn->key);
     set_keepalive(conn);
     counters_add(worker->counters, COUNTER_handshakes_ok, 1);
-    counters_add(worker->counters, COUNTER_not_ideal_connections, prefers_another(conn));
+    counters_add(worker->counters, COUNTER_not_ideal_connections, conn_prefers_another(conn));
     conn_log(conn, joined == 0 ? "joined" : "joined; its key is connected already");
     counters_add(worker->counters,
                  joined == 0 ? COUNTER_peers_active : COUNTER_duplicate_connections, 1);
@@ -736,7 +467,7 @@ void conn_received(struct conn *conn, const struct io_event *event)
     if (conn->state == CONN_CLOSED) {
         /* The last completion, if one was still to come; otherwise it is buried already. */
         if (conn->receiving && !event->more)
-            bury(conn);
+            conn_bury(conn);
         conn->receiving = conn->receiving && event->more;
         return;
     }

@@ -112,6 +112,10 @@ struct conn {
     int64_t gone_counted;
 };
 
+/* What handshakes may still take when a drain begins: who has connected a moment before is told to
+ * come back, instead of finding the door shut; and those that say nothing do not keep it up. */
+#define CONN_HANDSHAKE_GRACE_NS 250000000
+
 /* A socket that has been accepted, until it is a conn. */
 struct arrival {
     int fd;
@@ -151,6 +155,13 @@ void conn_finish(struct conn *conn, enum conn_end end);
  * as soon as its connection ends: so that is kept for a while. */
 void conn_turn_away(struct conn *conn, const char *problem);
 
+/* Every request of it got its answer, and the next one has not begun. */
+bool conn_is_between_requests(const struct conn *conn);
+
+/* 1 for a client that would rather be at another node of the region, otherwise 0: as such it is
+ * counted. */
+uint64_t conn_prefers_another(const struct conn *conn);
+
 /* Lets the client in: from admission to open. */
 void conn_open(struct conn *conn);
 
@@ -160,8 +171,17 @@ void conn_restart(struct conn *conn);
 /* The relay leaves: conn_restart() at a moment of its own, until leave_by. */
 void conn_leave(struct conn *conn);
 
+/* A deadline of one that stops, by conn_finish() or conn_turn_away(). A client that got its last
+ * bytes closes, and that is seen as the end of its stream. One that does not is waited for, as
+ * closing first could cost it those bytes (RFC 9112, section 9.6); a relay that drains is content
+ * when the client's side has acknowledged them. */
+void conn_linger(struct conn *conn);
+
 /* Arms the receive that the state asks for, if there is none. */
 void conn_arm(struct conn *conn);
+
+/* Cancels it: it has ended, or conn->receiving stays set until its last event. */
+void conn_disarm(struct conn *conn);
 
 /* Stops reading a connection in CONN_OPEN until this time, and then goes on. What has been received
  * already is dealt with as ever. */
@@ -176,6 +196,10 @@ void conn_feed(struct conn *conn);
 /* Queues a frame of the relay's own. Without memory it is dropped and counted. Returns false
  * then. */
 bool conn_send_control(struct conn *conn, const uint8_t *bytes, size_t size);
+
+/* Has a closed connection freed at the end of the turn, as callers up the stack may still look at
+ * it. */
+void conn_bury(struct conn *conn);
 
 /* Frees a closed connection for good. */
 void conn_free(struct conn *conn);
