@@ -319,7 +319,7 @@ typedef struct hyperderp_relay_options {
      * started, as the last act of the worker that ends last, on its thread, which is the caller's
      * own inside hyperderp_relay_run() and hyperderp_relay_dispatch(). hyperderp_relay_run(),
      * hyperderp_relay_drain() and hyperderp_relay_stop() return only when it has returned, but for
-     * a stop of a relay that is driven, which waits for no other thread: so it
+     * a stop of a relay that is driven, which does not wait for other threads' workers: so it
      * must not wait for them, nor free the relay, but tell somebody who does. It may call
      * hyperderp_relay_counters(), hyperderp_relay_worker() and what every callback may. Not called
      * when a start has failed. May be NULL.
@@ -749,9 +749,11 @@ HYPERDERP_API int hyperderp_relay_hand_over(hyperderp_relay *relay, unsigned spr
  * begin.
  *
  * Of a relay that is driven, it runs the workers of the calling thread to their end, and those that
- * nobody has dispatched yet, but waits for no other thread: the workers of others end within the
- * dispatches that they do next, for which their file descriptors become readable. A thread that
- * wants to wait for that calls hyperderp_relay_drain() behind it.
+ * nobody has dispatched yet, but does not wait for the workers of other threads: these end within
+ * the dispatches that they do next, for which their file descriptors become readable. A thread that
+ * wants to wait for that calls hyperderp_relay_drain() behind it. What one of its own workers is
+ * just sending to a client of theirs it does wait for: until that client takes it, their dispatch
+ * has closed it, or its write timeout has passed.
  *
  * @param relay  the relay; NULL is allowed.
  */
