@@ -12,6 +12,7 @@
 #include "client/dial.h"
 #include "client/session.h"
 #include "memory/memory.h"
+#include "wire/utf8.h"
 
 struct hyperderp_connection {
     hyperderp_client *client;
@@ -23,6 +24,7 @@ struct hyperderp_connection {
     int error;                   /* how connecting has failed; 0 */
     char *address;
     char fault[HYPERDERP_FAULT_SIZE];
+    char told[HYPERDERP_FAULT_SIZE]; /* what the relay says before it lets the client in: why not */
 };
 
 /* ---- Connecting ---- */
@@ -63,11 +65,24 @@ static void forget_addresses(hyperderp_connection *c)
     c->addresses = c->connecting = NULL;
 }
 
+/* Goes on with the address behind the one that has failed. */
+static int leave_address(hyperderp_connection *c, int error)
+{
+    struct addrinfo *next = c->connecting->ai_next;
+    int failed = c->fd;
+
+    c->fd = -1;
+    c->connecting = NULL;
+    /* The new socket first: with the number of the old one nobody would see that it is another. */
+    int err = next != NULL ? try_addresses(c, next) : fail(c, error);
+    close(failed);
+    return err;
+}
+
 /* Looks what has come of connecting. */
 static int go_on_connecting(hyperderp_connection *c)
 {
-    struct addrinfo *next = c->connecting->ai_next;
-    int err, failed = c->fd;
+    int err;
 
     if (dial_wait(c->fd, POLLOUT, dial_deadline(0)) == -ETIMEDOUT)
         return 0;
@@ -76,12 +91,7 @@ static int go_on_connecting(hyperderp_connection *c)
         forget_addresses(c);
         return 0;
     }
-    c->fd = -1;
-    c->connecting = NULL;
-    /* The new socket first: with the number of the old one nobody would see that it is another. */
-    err = next != NULL ? try_addresses(c, next) : fail(c, err);
-    close(failed);
-    return err;
+    return leave_address(c, err);
 }
 
 /* ---- Driving it ---- */
@@ -280,8 +290,12 @@ static void tell_fault(char *fault, const hyperderp_connection *c, int error)
 
     if (error == -ETIMEDOUT && *words == '\0')
         words = "the relay has not let the client in in time";
-    if (fault != NULL)
-        snprintf(fault, HYPERDERP_FAULT_SIZE, "%s", *words ? words : strerror(-error));
+    if (*words == '\0')
+        words = strerror(-error);
+    if (fault != NULL && c->told[0] != '\0')
+        snprintf(fault, HYPERDERP_FAULT_SIZE, "%.80s; it says: %.160s", words, c->told);
+    else if (fault != NULL)
+        snprintf(fault, HYPERDERP_FAULT_SIZE, "%s", words);
 }
 
 /* Copies the options with what the address fills in. Begins; on an error nothing is left. */
@@ -326,31 +340,71 @@ int hyperderp_connection_begin(hyperderp_connection **out, const char *address,
     return begin_copy(out, address, options, &fault);
 }
 
+/* A fair part of the time for an address, so that one that is silent leaves some to those behind.
+ */
+static int64_t deadline_of(const struct addrinfo *at, int64_t deadline)
+{
+    int left = dial_time_left(deadline), count = 0;
+
+    for (const struct addrinfo *each = at; each != NULL; each = each->ai_next)
+        count++;
+    return left < 0 || count < 2 ? deadline : dial_deadline(left / count);
+}
+
+/* As next(), but goes on with the next address when one has had its time. */
+static int next_of_any(hyperderp_connection *c, const hyperderp_message **message, int64_t deadline)
+{
+    for (;;) {
+        const struct addrinfo *trying = c->connecting;
+        int err = next(c, message, deadline_of(trying, deadline));
+
+        if (err != -ETIMEDOUT || trying == NULL)
+            return err;
+        if (c->connecting != trying)
+            continue; /* it is another address now, or connected */
+        if (trying->ai_next == NULL)
+            return err;
+        err = leave_address(c, err);
+        if (err < 0)
+            return err;
+    }
+}
+
+static int await_server_info(hyperderp_connection *c, int64_t deadline)
+{
+    const hyperderp_message *message;
+
+    while (!c->held) {
+        int err = next_of_any(c, &message, deadline);
+        if (err < 0)
+            return err;
+        c->held = message->type == HYPERDERP_MESSAGE_SERVER_INFO;
+        if (message->type == HYPERDERP_MESSAGE_HEALTH)
+            utf8_copy_printable(c->told, sizeof(c->told) - 1, (const char *)message->payload,
+                                message->len);
+        /* What else comes before is dropped; one that sends nothing but that must not keep us. */
+        if (!c->held && dial_time_left(deadline) == 0)
+            return -ETIMEDOUT;
+    }
+    return 0;
+}
+
 int hyperderp_connection_open(hyperderp_connection **out, const char *address,
                               const hyperderp_client_options *options, int timeout_ms)
 {
     int64_t deadline = dial_deadline(timeout_ms);
-    const hyperderp_message *message;
     char *fault;
     int err = begin_copy(out, address, options, &fault);
 
     if (err < 0)
         return err;
-    while (!(*out)->held) {
-        err = next(*out, &message, deadline);
-        /* What else comes before is dropped; one that sends nothing but that must not keep us. */
-        if (err == 0 && message->type != HYPERDERP_MESSAGE_SERVER_INFO &&
-            dial_time_left(deadline) == 0)
-            err = -ETIMEDOUT;
-        if (err < 0) {
-            tell_fault(fault, *out, err);
-            hyperderp_connection_close(*out);
-            *out = NULL;
-            return err;
-        }
-        (*out)->held = message->type == HYPERDERP_MESSAGE_SERVER_INFO;
+    err = await_server_info(*out, deadline);
+    if (err < 0) {
+        tell_fault(fault, *out, err);
+        hyperderp_connection_close(*out);
+        *out = NULL;
     }
-    return 0;
+    return err;
 }
 
 void hyperderp_connection_close(hyperderp_connection *c)

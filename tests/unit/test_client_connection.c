@@ -27,6 +27,9 @@
 
 #define PATIENCE FIXTURE_PATIENCE_MS
 
+/* What a test lets run out, and what is enough for a relay all the same. */
+#define A_WHILE_MS 3000
+
 static const hyperderp_key nobody = {{9, 8, 7}};
 static char fault[HYPERDERP_FAULT_SIZE];
 
@@ -329,22 +332,46 @@ static hyperderp_verdict deny(void *user, const hyperderp_client_info *client,
     return HYPERDERP_DENY;
 }
 
-static void who_is_not_let_in(void **state)
+static hyperderp_verdict deny_with_words(void *user, const hyperderp_client_info *client,
+                                         hyperderp_admission *ticket)
 {
-    hyperderp_relay_options options = fixture_options(fixture_engine(state), 1);
+    (void)user, (void)client;
+    hyperderp_admission_deny(ticket, "not on \033the list");
+    return HYPERDERP_LATER;
+}
+
+static void expect_denied(hyperderp_engine engine,
+                          hyperderp_verdict (*admit)(void *, const hyperderp_client_info *,
+                                                     hyperderp_admission *),
+                          const char *words)
+{
+    hyperderp_relay_options options = fixture_options(engine, 1);
     hyperderp_client_options client;
     hyperderp_connection *connection;
     struct fixture fixture;
 
-    options.admit = deny;
+    options.admit = admit;
     fixture_start(&fixture, &options, 0);
     client = options_for(&fixture);
-    assert_int_equal(hyperderp_connection_open(&connection, fixture.address, &client, PATIENCE),
-                     -EPIPE);
+    int err = hyperderp_connection_open(&connection, fixture.address, &client, A_WHILE_MS);
+    assert_true(err == -EPIPE || err == -ETIMEDOUT);
     assert_null(connection);
-    assert_string_equal(fault, "the relay has closed the connection before it let the client in");
+    assert_string_equal(fault, words);
     fixture_wait(&fixture, counters_connections_are, 0);
     fixture_stop(&fixture);
+}
+
+static void who_is_not_let_in(void **state)
+{
+    expect_denied(fixture_engine(state), deny,
+                  "the relay has closed the connection before it let the client in");
+}
+
+/* The relay keeps who has been told why: the time runs out before it closes. */
+static void who_is_told_why(void **state)
+{
+    expect_denied(fixture_engine(state), deny_with_words,
+                  "the relay has not let the client in in time; it says: not on ?the list");
 }
 
 /* ---- Whom the client refuses ---- */
@@ -721,6 +748,27 @@ static void another_socket(void **state)
     close(listeners[1]);
 }
 
+/* The first address swallows what comes, and the relay at the second is found in time. */
+static void a_silent_address(void **state)
+{
+    hyperderp_relay_options relay = fixture_options(fixture_engine(state), 1);
+    hyperderp_client_options options;
+    hyperderp_connection *connection;
+    struct fixture fixture;
+
+    fixture_start(&fixture, &relay, 0);
+    int listener = somewhere(true, both_addresses[0]);
+    assert_int_equal(listen(listener, 0), 0);
+    int filler = connect_to(both_addresses[0]);
+    snprintf(both_addresses[1], sizeof(both_addresses[1]), "%.31s", fixture.address);
+    plain_options(&options);
+    assert_int_equal(hyperderp_connection_open(&connection, "both:0", &options, A_WHILE_MS), 0);
+    hyperderp_connection_close(connection);
+    close(filler);
+    close(listener);
+    fixture_stop(&fixture);
+}
+
 /* ---- A relay that does not read ---- */
 
 static int may_go_on[2]; /* a pipe */
@@ -790,6 +838,7 @@ int main(void)
         FIXTURE_ON_ALL(peers_that_are_gone),
         FIXTURE_ON_ALL(a_relay_that_restarts),
         FIXTURE_ON_ALL(who_is_not_let_in),
+        FIXTURE_ON_BOTH(who_is_told_why),
         FIXTURE_ON_TLS(certificates),
         FIXTURE_ON_ALL(keys_of_relays),
         FIXTURE_ON_ALL(who_speaks_something_else),
@@ -800,6 +849,7 @@ int main(void)
         cmocka_unit_test(messages_without_end),
         cmocka_unit_test(a_path_is_watched),
         cmocka_unit_test(another_socket),
+        FIXTURE_ON_BOTH(a_silent_address),
         cmocka_unit_test(output_that_nobody_takes),
     };
 
