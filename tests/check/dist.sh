@@ -12,19 +12,8 @@ clean_up() {
     rm -rf "$work"
 }
 trap clean_up EXIT
-bad=0
-
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok - $name"
-    else
-        cat "$work/out"
-        echo "not ok - $name"
-        bad=1
-    fi
-}
+. tests/check/cases.bash
+. tests/check/relay.bash
 
 # ---- systemd ----
 verify_unit() {
@@ -60,25 +49,15 @@ address = "127.0.0.1:0"
 [stun]
 address = "127.0.0.1:0"
 END
-start_daemon() {
-    "$HYPER_DERP" -c "$work/config.toml" 2>"$work/log" &
-    daemon=$!
-    for _ in $(seq 200); do
-        address=$(sed -n 's|.*metrics on http://\(.*\)/$|\1|p' "$work/log")
-        [ -z "$address" ] || break
-        kill -0 "$daemon" 2>/dev/null || return 1
-        sleep 0.05
-    done
-    [ -n "$address" ]
-}
 fetch() {
     exec 3<>"/dev/tcp/${address%:*}/${address##*:}" || return 1
     printf 'GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n' "$1" >&3
     sed '1,/^\r$/d' <&3
     exec 3>&-
 }
-if ! start_daemon; then
-    cat "$work/log"
+"$HYPER_DERP" -c "$work/config.toml" 2>"$work/log" &
+daemon=$!
+if ! address=$(await_said $daemon "$work/log" 'metrics on http://(.*)/'); then
     echo "not ok - daemon_starts"
     exit 1
 fi
@@ -120,4 +99,4 @@ shipped_config() {
 }
 check shipped_configuration_is_good shipped_config
 
-exit "$bad"
+exit "$failed"

@@ -4,6 +4,7 @@
 # With an argument it also keeps a picture of the page, with traffic on it.
 set -u
 cd "$(dirname "$0")/../.."
+. tests/check/relay.bash
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 if [ -z "$browser" ]; then
     echo "Chromium is not installed; ./bootstrap --ci installs it"
@@ -38,14 +39,9 @@ address = "127.0.0.1:0"
 END
 "$HYPER_DERP" -c "$work/config.toml" 2>"$work/log" &
 pids+=($!)
-for _ in $(seq 200); do
-    page=$(sed -n 's|.*metrics on \(http://.*\)$|\1|p' "$work/log")
-    [ -z "$page" ] || break
-    sleep 0.05
-done
-relay=$(sed -n 's/.*listening on \([^ ]*\) (DERP, plain TCP)/\1/p' "$work/log")
-over_tls=$(sed -n 's/.*listening on \([^ ]*\) (DERP, TLS 1.3)/\1/p' "$work/log")
-[ -n "$page" ] || { cat "$work/log"; exit 1; }
+page=$(await_said "${pids[0]}" "$work/log" 'metrics on (http://[^ ]*)') || exit 1
+relay=$(said "$work/log" 'listening on ([^ ]*) \(DERP, plain TCP\)')
+over_tls=$(said "$work/log" 'listening on ([^ ]*) \(DERP, TLS 1.3\)')
 
 browse() {
     timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \

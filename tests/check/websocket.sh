@@ -4,6 +4,7 @@
 # ServerKey; the text that it sends then is no DERP, and its socket is closed with that status.
 set -u
 cd "$(dirname "$0")/../.."
+. tests/check/relay.bash
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 if [ -z "$browser" ]; then
     echo "Chromium is not installed; ./bootstrap --ci installs it"
@@ -37,13 +38,8 @@ address = ""
 END
 "$HYPER_DERP" -c "$work/config.toml" 2>"$work/log" &
 relay=$!
-for _ in $(seq 200); do
-    key=$(sed -n 's/.*public key nodekey:\([0-9a-f]*\)$/\1/p' "$work/log")
-    [ -z "$key" ] || break
-    sleep 0.05
-done
-[ -n "$key" ] || { cat "$work/log"; exit 1; }
-address() { sed -n "s/.*listening on \([^ ]*\) (DERP, $1)/\1/p" "$work/log"; }
+key=$(await_said $relay "$work/log" 'public key nodekey:([0-9a-f]*)') || exit 1
+address() { said "$work/log" "listening on ([^ ]*) \\(DERP, $1\\)"; }
 
 timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
     --ignore-certificate-errors --user-data-dir="$work/browser" --virtual-time-budget=10000 --dump-dom \

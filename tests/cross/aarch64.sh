@@ -17,24 +17,13 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM
-failed=0
+. tests/check/cases.bash
+. tests/check/relay.bash
 
 skip() {
     echo "$1"
     [ "${REQUIRE_CROSS:-0}" != 1 ] || exit 1
     exit 77
-}
-check() {
-    local what=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok - $what"
-    else
-        tail -n 60 "$work/out"
-        echo "not ok - $what"
-        failed=1
-        return 1
-    fi
 }
 took() { echo "$1 took $((SECONDS - begin)) s"; begin=$SECONDS; }
 begin=$SECONDS
@@ -114,17 +103,10 @@ address = "127.0.0.1:0"
 [stun]
 address = ""
 END
-address_of() { sed -nE "s/.* $1.*/\1/p" "$work/log" | head -n 1; }
 start_daemon() {
     qemu-aarch64 -L "$root" "$out/hyper-derp" -c "$work/config.toml" >"$work/log" 2>&1 &
     daemon=$!
-    for _ in $(seq 600); do
-        grep -q 'metrics on ' "$work/log" && return 0
-        kill -0 $daemon 2>/dev/null || break
-        sleep 0.1
-    done
-    cat "$work/log"
-    return 1
+    await_said $daemon "$work/log" '(metrics on) ' 60
 }
 # It fails for a damaged or misordered packet; of lost ones a hundredth may be.
 bench() {
@@ -148,8 +130,8 @@ stops() {
 if check daemon_starts start_daemon; then
     cat "$work/log"
     check it_runs_on_epoll grep -q 'on epoll' "$work/log"
-    check packets_in_the_clear bench --relay "$(address_of 'listening on (127[0-9.:]+) \(DERP, plain TCP')"
-    check packets_over_tls bench --tls --pin "$(address_of '(sha256-raw:[0-9a-f]+)')" --relay "$(address_of 'listening on (127[0-9.:]+) \(DERP, TLS')"
+    check packets_in_the_clear bench --relay "$(said "$work/log" 'listening on (127[0-9.:]+) \(DERP, plain TCP')"
+    check packets_over_tls bench --tls --pin "$(said "$work/log" '(sha256-raw:[0-9a-f]+)')" --relay "$(said "$work/log" 'listening on (127[0-9.:]+) \(DERP, TLS')"
     check stops_cleanly stops
 else
     daemon=

@@ -19,20 +19,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-bad=0
-
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok - $name"
-    else
-        tail -n 60 "$work/out"
-        echo "not ok - $name"
-        bad=1
-        return 1
-    fi
-}
+. tests/check/cases.bash
 
 # ---- the packages ----
 copy_tree() { dist/tarball.sh hyper-derp "$work/tree.tar.gz" && tar -xf "$work/tree.tar.gz" -C "$work"; }
@@ -93,7 +80,7 @@ make_root() {
 if ! make_root >"$work/out" 2>&1; then
     tail -n 3 "$work/out"
     echo "skip - service: no Debian could be made: $(tail -n 1 "$work/out")"
-    exit "$bad"
+    exit "$failed"
 fi
 cp "$work"/hyper-derp_*.deb "$work"/libhyperderp0_*.deb "$work/root/root/"
 cp tests/install/service-steps.sh "$work/root/root/steps.sh"
@@ -137,13 +124,13 @@ END
     if ! grep -q '^.*ok - all_steps' "$work/console"; then
         tail -n 60 "$work/console"
         echo "not ok - the virtual machine came to its end"
-        bad=1
+        failed=1
     fi
-    ! report "$work/console" | grep -q '^not ok' || bad=1
+    ! report "$work/console" | grep -q '^not ok' || failed=1
 else
     echo "no virtual machine (no qemu or kernel): the unit's command line in a chroot"
     chroot "$work/root" /bin/bash /root/steps.sh chroot >"$work/console" 2>&1
     report "$work/console"
-    grep -q '^ok - all_steps' "$work/console" || { tail -n 40 "$work/console"; bad=1; }
+    grep -q '^ok - all_steps' "$work/console" || { tail -n 40 "$work/console"; failed=1; }
 fi
-exit "$bad"
+exit "$failed"

@@ -14,20 +14,7 @@ name=hyper-derp-$VERSION
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-failed=0
-
-check() {
-    local what=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        echo "ok - $what"
-    else
-        tail -n 60 "$work/out"
-        echo "not ok - $what"
-        failed=1
-        return 1
-    fi
-}
+. tests/check/cases.bash
 
 if ! dist/tarball.sh "$name" "$work/$name.tar.gz" >"$work/out" 2>&1; then
     tail -n 1 "$work/out"
