@@ -314,7 +314,8 @@ HYPERDERP_API const char *hyperderp_client_fault(const hyperderp_client *client)
  * @param options     settings, copied.
  * @param timeout_ms  bounds the whole call, but for the look-up of a name, which the system's
  *                    resolver bounds; negative: no bound. Of a name with several addresses
- *                    each has an equal part of what is left for connecting.
+ *                    each has an equal part of what is left for connecting, but at least a second
+ *                    of it.
  * @return 0; -EINVAL for NULL, for an address of another form, or for options that cannot be;
  *         -ENOENT for a name that does not resolve; -ETIMEDOUT; -ENOMEM; what socket() or connect()
  *         said, such as -ECONNREFUSED; or as hyperderp_client_next(). options->fault tells more.

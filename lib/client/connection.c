@@ -14,6 +14,10 @@
 #include "memory/memory.h"
 #include "wire/utf8.h"
 
+/* What an address has for connecting at least: with less, one that is only far away would count as
+ * silent. As long TCP waits before it sends its SYN again (RFC 6298, section 2). */
+#define ADDRESS_LEAST_MS 1000
+
 struct hyperderp_connection {
     hyperderp_client *client;
     int fd;                      /* -1: none */
@@ -344,11 +348,16 @@ int hyperderp_connection_begin(hyperderp_connection **out, const char *address,
  */
 static int64_t deadline_of(const struct addrinfo *at, int64_t deadline)
 {
-    int left = dial_time_left(deadline), count = 0;
+    int left = dial_time_left(deadline), count = 0, part;
 
     for (const struct addrinfo *each = at; each != NULL; each = each->ai_next)
         count++;
-    return left < 0 || count < 2 ? deadline : dial_deadline(left / count);
+    if (left < 0 || count < 2)
+        return deadline;
+    part = left / count;
+    if (part < ADDRESS_LEAST_MS)
+        part = ADDRESS_LEAST_MS;
+    return part < left ? dial_deadline(part) : deadline;
 }
 
 /* As next(), but goes on with the next address when one has had its time. */
@@ -362,7 +371,7 @@ static int next_of_any(hyperderp_connection *c, const hyperderp_message **messag
             return err;
         if (c->connecting != trying)
             continue; /* it is another address now, or connected */
-        if (trying->ai_next == NULL)
+        if (trying->ai_next == NULL || dial_time_left(deadline) == 0)
             return err;
         err = leave_address(c, err);
         if (err < 0)

@@ -769,6 +769,26 @@ static void a_silent_address(void **state)
     fixture_stop(&fixture);
 }
 
+/* Of little time the first address has all: a part of it would be too short for a far one. */
+static void little_time(void **state)
+{
+    hyperderp_client_options options;
+    hyperderp_connection *connection;
+    int listeners[] = {somewhere(true, both_addresses[0]), somewhere(true, both_addresses[1])};
+
+    (void)state;
+    assert_int_equal(listen(listeners[0], 0), 0);
+    int filler = connect_to(both_addresses[0]);
+    plain_options(&options);
+    assert_int_equal(hyperderp_connection_open(&connection, "both:0", &options, 300), -ETIMEDOUT);
+    assert_null(connection);
+    struct pollfd second = {.fd = listeners[1], .events = POLLIN};
+    assert_int_equal(poll(&second, 1, 0), 0);
+    close(filler);
+    close(listeners[0]);
+    close(listeners[1]);
+}
+
 /* ---- A relay that does not read ---- */
 
 static int may_go_on[2]; /* a pipe */
@@ -850,6 +870,7 @@ int main(void)
         cmocka_unit_test(a_path_is_watched),
         cmocka_unit_test(another_socket),
         FIXTURE_ON_BOTH(a_silent_address),
+        cmocka_unit_test(little_time),
         cmocka_unit_test(output_that_nobody_takes),
     };
 
