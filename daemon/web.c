@@ -283,6 +283,10 @@ static void *serve(void *user)
     struct pollfd fds[] = {{.fd = web->stop_event, .events = POLLIN},
                            {.fd = info->epoll_fd, .events = POLLIN}};
 
+    /* The first memory that a thread asks for makes a heap of its own. Later there may be none left
+     * for that, and then it is of use to be told how the relay is. */
+    void *volatile first = malloc(1);
+    free(first);
     pthread_setname_np(pthread_self(), "metrics");
     for (;;) {
         int n = poll(fds, 2, time_to_wait(web));

@@ -296,7 +296,7 @@ static void tell_fault(char *fault, const hyperderp_connection *c, int error)
         words = "the relay has not let the client in in time";
     if (*words == '\0')
         words = strerror(-error);
-    if (fault != NULL && c->told[0] != '\0')
+    if (fault != NULL && c != NULL && c->told[0] != '\0')
         snprintf(fault, HYPERDERP_FAULT_SIZE, "%.80s; it says: %.160s", words, c->told);
     else if (fault != NULL)
         snprintf(fault, HYPERDERP_FAULT_SIZE, "%s", words);
