@@ -34,9 +34,8 @@ struct web {
     /* Fixed while it runs. */
     struct MHD_Daemon *server;
     int fd;         /* the server's, where it listens */
-    int stop_event; /* eventfd, or -1 */
+    int stop_event; /* the thread's, an eventfd; -1 when there is no thread */
     pthread_t thread;
-    bool serves; /* the thread is there */
     const struct status *status;
     char address[64];
     char *cert, *key; /* PEM, or NULL */
@@ -308,18 +307,20 @@ static int start_thread(struct web *web)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = -pthread_create(&web->thread, NULL, serve, web);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    web->serves = error == 0;
+    if (error) {
+        close(web->stop_event);
+        web->stop_event = -1;
+    }
     return error;
 }
 
 static void stop_thread(struct web *web)
 {
-    if (web->serves) {
-        eventfd_write(web->stop_event, 1);
-        pthread_join(web->thread, NULL);
-    }
-    if (web->stop_event >= 0)
-        close(web->stop_event);
+    if (web->stop_event < 0)
+        return;
+    eventfd_write(web->stop_event, 1);
+    pthread_join(web->thread, NULL);
+    close(web->stop_event);
 }
 
 static int open_socket(struct web *web, const struct config_metrics *options, int kept)

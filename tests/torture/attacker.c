@@ -191,15 +191,31 @@ static bool join_by_messages(struct attacker *attacker, struct client_stream *st
     return true;
 }
 
+#define REQUEST_ROOM (CLIENT_MAX_REQUEST + 16)
+
+/* A client of a new key. The size of its request, or -1 and a fault. */
+static ssize_t begin_client(struct attacker *attacker, struct client *client,
+                            uint8_t request[REQUEST_ROOM])
+{
+    struct client_options options = {.host = "relay.example",
+                                     .info = {.version = DERP_PROTOCOL_VERSION}};
+    ssize_t len = -1;
+
+    if (hyperderp_private_key_generate(&options.private_key) == 0 &&
+        client_init(client, &options) == 0)
+        len = client_request(client, request, REQUEST_ROOM);
+    if (len < 0)
+        attack_fault(attacker, "a client", -EPROTO);
+    return len;
+}
+
 bool attack_join_websocket(struct attacker *attacker, struct client_stream *stream)
 {
     static const char head[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\n"
                                "Connection: Upgrade\r\n\r\n";
-    struct client_options options = {.host = "relay.example",
-                                     .info = {.version = DERP_PROTOCOL_VERSION}};
     struct client_message none;
     struct client client;
-    uint8_t request[CLIENT_MAX_REQUEST + 16];
+    uint8_t request[REQUEST_ROOM];
     char answer[sizeof(head)];
 
     if (!attack_connect(attacker, stream) ||
@@ -208,10 +224,9 @@ bool attack_join_websocket(struct attacker *attacker, struct client_stream *stre
         !skip_head(attacker, stream))
         return false;
     memcpy(answer, head, sizeof(head));
-    if (hyperderp_private_key_generate(&options.private_key) != 0 ||
-        client_init(&client, &options) != 0 ||
-        client_request(&client, request, sizeof(request)) < 0 ||
-        client_read(&client, (uint8_t *)answer, strlen(answer), &none) < 0)
+    if (begin_client(attacker, &client, request) < 0)
+        return false;
+    if (client_read(&client, (uint8_t *)answer, strlen(answer), &none) < 0)
         return attack_fault(attacker, "a client by WebSocket", -EPROTO);
     bool joined = join_by_messages(attacker, stream, &client);
     client_wipe(&client);
@@ -244,19 +259,14 @@ static bool introduce(struct attacker *attacker, struct client_stream *stream,
 
 int attack_knock(struct attacker *attacker)
 {
-    struct client_options options = {.host = "relay.example",
-                                     .info = {.version = DERP_PROTOCOL_VERSION}};
-    uint8_t request[CLIENT_MAX_REQUEST + 16];
+    uint8_t request[REQUEST_ROOM];
     struct client_stream stream;
     struct client client;
 
-    if (hyperderp_private_key_generate(&options.private_key) != 0 ||
-        client_init(&client, &options) != 0) {
-        attack_fault(attacker, "a client", -ENOMEM);
+    ssize_t len = begin_client(attacker, &client, request);
+    if (len < 0)
         return -1;
-    }
-    ssize_t len = client_request(&client, request, sizeof(request));
-    bool good = attack_connect(attacker, &stream) && len > 0 &&
+    bool good = attack_connect(attacker, &stream) &&
                 attack_write(attacker, &stream, request, (size_t)len) &&
                 introduce(attacker, &stream, &client);
     client_wipe(&client);
